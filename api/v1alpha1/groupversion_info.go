@@ -22,8 +22,10 @@ var (
 	// apply configurations need it under this name.
 	SchemeGroupVersion = schema.GroupVersion{Group: GroupName, Version: "v1alpha1"}
 
+	schemeBuilder = runtime.NewSchemeBuilder(addKnownTypes)
+
 	// AddToScheme registers the kinds of this package.
-	AddToScheme = runtime.NewSchemeBuilder(addKnownTypes).AddToScheme
+	AddToScheme = schemeBuilder.AddToScheme
 )
 
 func addKnownTypes(scheme *runtime.Scheme) error {

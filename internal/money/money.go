@@ -1,0 +1,69 @@
+// Package money reads and prints decimal amounts as integer minor units of an
+// ISO 4217 currency, without floats. It knows nothing of products and orders.
+package money
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/shopspring/decimal"
+	"golang.org/x/text/currency"
+)
+
+// ErrNotMoney is returned for a text that is no amount of the currency: not a
+// decimal number, finer than the currency's minor unit, or out of range.
+var ErrNotMoney = errors.New("not an amount of money")
+
+// maxText bounds what is parsed: an amount of int64 minor units has at most 19
+// digits, a sign, a point and, from lenient writers, some trailing zeros.
+const maxText = 40
+
+// MinorUnits reads a decimal text such as "350.50" as minor units of the currency:
+// 35050 for CNY. Trailing zeros beyond the minor unit are accepted; digits are not,
+// and neither are exponents, which no platform writes for money.
+func MinorUnits(text, code string) (int64, error) {
+	scale, err := scaleOf(code)
+	if err != nil {
+		return 0, err
+	}
+	if len(text) > maxText || strings.ContainsAny(text, "eE") {
+		return 0, fmt.Errorf("%w: %.40q", ErrNotMoney, text)
+	}
+	d, err := decimal.NewFromString(text)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %q", ErrNotMoney, text)
+	}
+	minor := d.Shift(scale)
+	if !minor.IsInteger() {
+		return 0, fmt.Errorf("%w: %q is finer than the minor unit of %s", ErrNotMoney, text, code)
+	}
+	if !minor.BigInt().IsInt64() {
+		return 0, fmt.Errorf("%w: %q is out of range", ErrNotMoney, text)
+	}
+	return minor.IntPart(), nil
+}
+
+// Format prints minor units with the currency's code: 35050 CNY is "350.50 CNY".
+// An unknown currency is printed as minor units.
+func Format(minor int64, code string) string {
+	return Decimal(minor, code) + " " + code
+}
+
+// Decimal prints minor units as a decimal without the code.
+func Decimal(minor int64, code string) string {
+	scale, err := scaleOf(code)
+	if err != nil {
+		scale = 0
+	}
+	return decimal.New(minor, -scale).StringFixed(scale)
+}
+
+func scaleOf(code string) (int32, error) {
+	unit, err := currency.ParseISO(code)
+	if err != nil {
+		return 0, fmt.Errorf("unknown currency %q: %w", code, err)
+	}
+	scale, _ := currency.Standard.Rounding(unit)
+	return int32(scale), nil // #nosec G115 -- a currency's scale is at most 4
+}

@@ -1,0 +1,241 @@
+package platform
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+	"golang.org/x/time/rate"
+)
+
+const (
+	// maxAnswer bounds a platform's answer: a year's calendar of a product is well
+	// under 1 MiB.
+	maxAnswer = 8 << 20
+	// callTimeout bounds one call, the wait for its turn not counted.
+	callTimeout = 15 * time.Second
+	// maxTurnWait is how long a call waits for its turn before it is told to come back:
+	// a worker must not be held by one busy account.
+	maxTurnWait = time.Second
+	// breakAfter failures in a row stop calls for breakFor; then one call tries.
+	breakAfter = 5
+	breakFor   = 5 * time.Second
+	// maxRetryAfter bounds what we let a platform ask of us.
+	maxRetryAfter = 10 * time.Minute
+)
+
+// Limits bound what is asked with one account.
+type Limits struct {
+	RequestsPerSecond, Burst, Concurrency int
+}
+
+// Call is one question to a platform.
+type Call struct {
+	// Op is the platform's name of the call: a metric label.
+	Op     string
+	Method string
+	URL    string
+	Header http.Header
+	Body   []byte
+	// Classify reads a 2xx answer and says whether it is a failure all the same, as an
+	// *Error. It is where an adapter's code table is applied.
+	Classify func(answer []byte) error
+}
+
+// Transport is the only way out: one per account. It keeps to the account's limits,
+// waits where the platform says so, stops calling a platform that is down, follows no
+// redirect, reads no endless answer, and classifies what goes wrong below the
+// adapter. It never retries: its callers decide when to ask again.
+type Transport struct {
+	channel string
+	client  *http.Client
+	limiter *rate.Limiter
+	turns   chan struct{}
+	breaker *gobreaker.CircuitBreaker[[]byte]
+
+	mu       sync.Mutex
+	notUntil time.Time // the platform asked us to wait until then
+}
+
+// NewTransport makes the way out for one account; channel labels its metrics.
+func NewTransport(channel string, limits Limits, base http.RoundTripper) *Transport {
+	return &Transport{
+		channel: channel,
+		client: &http.Client{
+			Transport:     base,
+			Timeout:       callTimeout,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		limiter: rate.NewLimiter(rate.Limit(limits.RequestsPerSecond), limits.Burst),
+		turns:   make(chan struct{}, limits.Concurrency),
+		breaker: gobreaker.NewCircuitBreaker[[]byte](gobreaker.Settings{
+			Name:         channel,
+			Timeout:      breakFor,
+			ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakAfter },
+			IsSuccessful: func(err error) bool { return err == nil || KindOf(err) != Transient },
+			IsExcluded:   func(err error) bool { return errors.Is(err, context.Canceled) },
+		}),
+	}
+}
+
+// Do asks and returns the answer's body, or an *Error.
+func (t *Transport) Do(ctx context.Context, call Call) ([]byte, error) {
+	start := time.Now()
+	answer, err := t.inTurn(ctx, call)
+	outcome := "ok"
+	if e, ok := errors.AsType[*Error](err); ok {
+		outcome = string(e.Kind)
+		t.wait(e)
+	}
+	platformCalls.WithLabelValues(t.channel, call.Op, outcome).Inc()
+	platformCallSeconds.WithLabelValues(t.channel, call.Op).Observe(time.Since(start).Seconds())
+	return answer, err
+}
+
+// inTurn waits for the account's turn and asks through the breaker.
+func (t *Transport) inTurn(ctx context.Context, call Call) ([]byte, error) {
+	if wait := t.waiting(); wait > 0 {
+		return nil, throttled(call.Op, "the platform asked us to wait", wait)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout+maxTurnWait)
+	defer cancel()
+	turn := t.limiter.Reserve()
+	if delay := turn.Delay(); delay > maxTurnWait {
+		turn.Cancel()
+		return nil, throttled(call.Op, "the account's request rate is used up", delay)
+	} else if !sleep(ctx, delay) {
+		turn.Cancel()
+		return nil, failed(call.Op, ctx.Err())
+	}
+	timer := time.NewTimer(maxTurnWait)
+	defer timer.Stop()
+	select {
+	case t.turns <- struct{}{}:
+		defer func() { <-t.turns }()
+	case <-timer.C:
+		return nil, throttled(call.Op, "the account's requests under way are at their limit", maxTurnWait)
+	case <-ctx.Done():
+		return nil, failed(call.Op, ctx.Err())
+	}
+	answer, err := t.breaker.Execute(func() ([]byte, error) { return t.send(ctx, call) })
+	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
+		return nil, &Error{Kind: Transient, Reason: ReasonUnavailable, Op: call.Op, RetryAfter: breakFor,
+			Text: fmt.Sprintf("not asked: the last %d calls failed, trying again soon", breakAfter)}
+	}
+	return answer, err
+}
+
+func (t *Transport) send(ctx context.Context, call Call) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, call.Method, call.URL, bytes.NewReader(call.Body))
+	if err != nil {
+		return nil, &Error{Kind: Refused, Reason: ReasonRequest, Op: call.Op, Err: withoutURL(err)}
+	}
+	for name, values := range call.Header {
+		request.Header[name] = values
+	}
+	response, err := t.client.Do(request)
+	if err != nil {
+		return nil, failed(call.Op, err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	if err != nil {
+		return nil, failed(call.Op, err)
+	}
+	if err := classifyHTTP(call.Op, response, len(body)); err != nil {
+		return nil, err
+	}
+	if call.Classify != nil {
+		if err := call.Classify(body); err != nil {
+			return nil, err
+		}
+	}
+	return body, nil
+}
+
+// classifyHTTP tells the failures that any HTTP API shares.
+func classifyHTTP(op string, response *http.Response, size int) error {
+	e := &Error{Op: op, Code: strconv.Itoa(response.StatusCode), Text: http.StatusText(response.StatusCode),
+		RetryAfter: retryAfter(response.Header)}
+	switch status := response.StatusCode; {
+	case size > maxAnswer:
+		e.Kind, e.Reason, e.Text = Transient, ReasonBadAnswer, "the answer is larger than any documented one"
+	case status >= 200 && status < 300:
+		return nil
+	case status == http.StatusTooManyRequests:
+		e.Kind, e.Reason = Throttled, ReasonThrottled
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		e.Kind, e.Reason = Refused, ReasonCredentials
+	case status >= 300 && status < 400:
+		e.Kind, e.Reason, e.Text = Transient, ReasonBadAnswer, "redirects are not followed"
+	case status == http.StatusRequestTimeout || status >= 500:
+		e.Kind, e.Reason = Transient, ReasonUnavailable
+	default:
+		e.Kind, e.Reason = Refused, ReasonRequest
+	}
+	return e
+}
+
+func (t *Transport) wait(e *Error) {
+	if e.Kind != Throttled || e.Code == "" || e.RetryAfter <= 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.notUntil = time.Now().Add(min(e.RetryAfter, maxRetryAfter))
+}
+
+func (t *Transport) waiting() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return time.Until(t.notUntil)
+}
+
+func throttled(op, text string, wait time.Duration) *Error {
+	return &Error{Kind: Throttled, Reason: ReasonThrottled, Op: op, Text: text, RetryAfter: wait}
+}
+
+func failed(op string, err error) *Error {
+	return &Error{Kind: Transient, Reason: ReasonUnavailable, Op: op, Err: withoutURL(err)}
+}
+
+// withoutURL drops the URL from a net/http error: a query may hold a signature.
+func withoutURL(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		return e.Err
+	}
+	return err
+}
+
+func retryAfter(header http.Header) time.Duration {
+	value := header.Get("Retry-After")
+	if seconds, err := strconv.Atoi(value); err == nil && seconds > 0 {
+		return time.Duration(min(seconds, int(maxRetryAfter/time.Second))) * time.Second
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return min(max(time.Until(at), 0), maxRetryAfter)
+	}
+	return 0
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

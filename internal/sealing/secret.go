@@ -1,0 +1,43 @@
+package sealing
+
+import (
+	"fmt"
+	"log/slog"
+)
+
+const redacted = "[redacted]"
+
+// Secret is a text that must not come to rest in clear: a voucher code, a document
+// number, a key, a token, a raw push. However it is printed, logged or marshalled,
+// it shows nothing of itself; only Reveal gives the text.
+type Secret struct{ text string }
+
+// NewSecret wraps a text.
+func NewSecret(text string) Secret { return Secret{text: text} }
+
+// Reveal returns the text. Every call is a place a reviewer looks at.
+func (s Secret) Reveal() string { return s.text }
+
+// IsZero reports whether there is no text at all.
+func (s Secret) IsZero() bool { return s.text == "" }
+
+// String redacts.
+func (s Secret) String() string { return redacted }
+
+// GoString redacts.
+func (s Secret) GoString() string { return redacted }
+
+// Format redacts under every verb.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
+
+// MarshalJSON redacts.
+func (s Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
+
+// MarshalText redacts.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// LogValue redacts for slog.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalLog redacts for logr.
+func (s Secret) MarshalLog() any { return redacted }
