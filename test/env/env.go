@@ -1,0 +1,149 @@
+// Package env gives tests a real API server: etcd and kube-apiserver with this
+// project's CRDs, one pair per test binary. Nothing else of a cluster is there; in
+// particular no controller manager, so a deleted namespace stays Terminating and
+// owner references are not collected.
+//
+// A test binary that needs it has
+//
+//	func TestMain(m *testing.M) { os.Exit(env.Main(m)) }
+package env
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+)
+
+// modulePath tells this module's go.mod from those nested below it.
+const modulePath = "github.com/laidoulaile/channel-operator"
+
+// Long enough for two busy cores; a healthy start takes about five seconds.
+const startTimeout = 2 * time.Minute
+
+var config *rest.Config
+
+// Root is the directory of this module, found by walking up from the working
+// directory, which for a test is its package's.
+func Root() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if isRoot(dir) {
+			return dir, nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", fmt.Errorf("no go.mod of module %s in this directory or above", modulePath)
+		}
+		dir = parent
+	}
+}
+
+func isRoot(dir string) bool {
+	mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+	if err != nil {
+		return false
+	}
+	first, _, _ := strings.Cut(string(mod), "\n")
+	return strings.TrimSpace(first) == "module "+modulePath
+}
+
+// Assets is the directory with etcd, kube-apiserver and kubectl: KUBEBUILDER_ASSETS
+// if set, else bin/k8s of this module.
+func Assets() (string, error) {
+	dir := os.Getenv("KUBEBUILDER_ASSETS")
+	if dir == "" {
+		root, err := Root()
+		if err != nil {
+			return "", err
+		}
+		dir = filepath.Join(root, "bin", "k8s")
+	}
+	for _, name := range []string{"etcd", "kube-apiserver", "kubectl"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			return "", fmt.Errorf("control-plane binaries are incomplete: %w (run `make k8s`, or set KUBEBUILDER_ASSETS)", err)
+		}
+	}
+	return dir, nil
+}
+
+// Main runs the tests of one binary against a fresh API server with the CRDs of
+// config/crd/bases, and returns the exit code.
+func Main(m *testing.M) int {
+	code, err := run(m.Run)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "test environment:", err)
+		return max(code, 1)
+	}
+	return code
+}
+
+func run(tests func() int) (code int, err error) {
+	environment, err := prepare()
+	if err != nil {
+		return 1, err
+	}
+	// Stopped even after a failed start: one of the two may be running.
+	defer func() { err = errors.Join(err, environment.Stop()) }()
+
+	config, err = environment.Start()
+	if err != nil {
+		return 1, err
+	}
+	// The client's own limit would be measured instead of the server.
+	config.QPS, config.Burst = -1, 0
+	return tests(), nil
+}
+
+func prepare() (*envtest.Environment, error) {
+	assets, err := Assets()
+	if err != nil {
+		return nil, err
+	}
+	root, err := Root()
+	if err != nil {
+		return nil, err
+	}
+	return &envtest.Environment{
+		BinaryAssetsDirectory:    assets,
+		CRDDirectoryPaths:        []string{filepath.Join(root, "config", "crd", "bases")},
+		ErrorIfCRDPathMissing:    true,
+		ControlPlaneStartTimeout: startTimeout,
+		ControlPlaneStopTimeout:  startTimeout,
+	}, nil
+}
+
+// Config reaches the API server that Main started, as a cluster admin. The copy is
+// the caller's own.
+func Config() *rest.Config {
+	if config == nil {
+		panic("env.Config: no API server; the test binary needs a TestMain that calls env.Main")
+	}
+	return rest.CopyConfig(config)
+}
+
+// Namespace makes a namespace of its own for a test. It is left behind: the whole
+// API server goes away with the test binary.
+func Namespace(t testing.TB, c client.Client) string {
+	t.Helper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := c.Create(ctx, namespace); err != nil {
+		t.Fatalf("create namespace: %v", err)
+	}
+	return namespace.Name
+}
