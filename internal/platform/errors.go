@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
 // Kind tells failures apart by what to do about them. The set is closed: the
@@ -65,7 +67,7 @@ type Error struct {
 
 // Error says what failed and why.
 func (e *Error) Error() string {
-	text := e.Text
+	text := sealing.Scrub(e.Text)
 	if e.Err != nil {
 		text = e.Err.Error()
 	}

@@ -1,6 +1,7 @@
 package sealing
 
 import (
+	"crypto/subtle"
 	"fmt"
 	"log/slog"
 )
@@ -10,16 +11,30 @@ const redacted = "[redacted]"
 // Secret is a text that must not come to rest in clear: a voucher code, a document
 // number, a key, a token, a raw push. However it is printed, logged or marshalled,
 // it shows nothing of itself; only Reveal gives the text.
-type Secret struct{ text string }
+type Secret struct {
+	// text is a pointer because fmt prints the unexported fields of others by
+	// reflection, past every method here: of a pointer it shows the address only.
+	text *string
+}
 
 // NewSecret wraps a text.
-func NewSecret(text string) Secret { return Secret{text: text} }
+func NewSecret(text string) Secret { return Secret{text: &text} }
 
 // Reveal returns the text. Every call is a place a reviewer looks at.
-func (s Secret) Reveal() string { return s.text }
+func (s Secret) Reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
 
 // IsZero reports whether there is no text at all.
-func (s Secret) IsZero() bool { return s.text == "" }
+func (s Secret) IsZero() bool { return s.Reveal() == "" }
+
+// Equal reports whether two secrets are the same text, in constant time.
+func (s Secret) Equal(other Secret) bool {
+	return subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(other.Reveal())) == 1
+}
 
 // String redacts.
 func (s Secret) String() string { return redacted }

@@ -1,0 +1,126 @@
+// Package conditions sets kstatus conditions and checks them: Ready is always there,
+// Reconciling and Stalled only while they are true, and never both. It is pure: it
+// knows no HTTP, no client and no controller.
+package conditions
+
+import (
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+)
+
+// maxMessage is what a condition message is cut to; the API allows 32768, people do not.
+const maxMessage = 1024
+
+// State is what a set of conditions says in one word.
+type State int
+
+// The states.
+const (
+	// Ready: settled, and as the platform says.
+	Ready State = iota
+	// Waiting: not ready, not being worked on now, asked again later.
+	Waiting
+	// Reconciling: not ready, being worked on.
+	Reconciling
+	// Stalled: not ready, and somebody has to change something.
+	Stalled
+)
+
+// Verdict is what conditions are set to.
+type Verdict struct {
+	State State
+	// Reason in CamelCase: one of the API's reasons.
+	Reason string
+	// Message for people: what, for which object, what to do.
+	Message string
+}
+
+// Set returns the conditions for the verdict, keeping the transition times of what
+// did not change. The previous conditions are not altered.
+func Set(previous []metav1.Condition, verdict Verdict, generation int64, now time.Time) []metav1.Condition {
+	next := make([]metav1.Condition, 0, len(previous)+1)
+	for _, c := range previous {
+		switch c.Type {
+		case v1alpha1.ConditionReady, v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled:
+		default:
+			next = append(next, c)
+		}
+	}
+	ready := metav1.ConditionFalse
+	if verdict.State == Ready {
+		ready = metav1.ConditionTrue
+	}
+	set := func(kind string, status metav1.ConditionStatus) {
+		c := metav1.Condition{Type: kind, Status: status, Reason: verdict.Reason, Message: cut(verdict.Message),
+			ObservedGeneration: generation, LastTransitionTime: metav1.NewTime(now.UTC().Truncate(time.Second))}
+		if old := meta.FindStatusCondition(previous, kind); old != nil && old.Status == status {
+			c.LastTransitionTime = old.LastTransitionTime
+		}
+		next = append(next, c)
+	}
+	set(v1alpha1.ConditionReady, ready)
+	switch verdict.State {
+	case Reconciling:
+		set(v1alpha1.ConditionReconciling, metav1.ConditionTrue)
+	case Stalled:
+		set(v1alpha1.ConditionStalled, metav1.ConditionTrue)
+	case Ready, Waiting:
+	}
+	return next
+}
+
+// Of reads the Ready condition: its reason, and whether it is true.
+func Of(conditions []metav1.Condition) (reason string, ready bool) {
+	c := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady)
+	if c == nil {
+		return "", false
+	}
+	return c.Reason, c.Status == metav1.ConditionTrue
+}
+
+// Check returns the first kstatus rule that the conditions break, for tests.
+func Check(conditions []metav1.Condition, generation, observedGeneration int64) error {
+	ready := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady)
+	reconciling := meta.FindStatusCondition(conditions, v1alpha1.ConditionReconciling)
+	stalled := meta.FindStatusCondition(conditions, v1alpha1.ConditionStalled)
+	switch {
+	case ready == nil:
+		return fmt.Errorf("no Ready condition")
+	case reconciling != nil && reconciling.Status != metav1.ConditionTrue:
+		return fmt.Errorf("the Reconciling condition is there and %s", reconciling.Status)
+	case stalled != nil && stalled.Status != metav1.ConditionTrue:
+		return fmt.Errorf("the Stalled condition is there and %s", stalled.Status)
+	case reconciling != nil && stalled != nil:
+		return fmt.Errorf("both Reconciling and Stalled")
+	case ready.Status == metav1.ConditionTrue && (reconciling != nil || stalled != nil):
+		return fmt.Errorf("the object is Ready and Reconciling or Stalled")
+	case observedGeneration > generation:
+		return fmt.Errorf("observedGeneration %d is ahead of generation %d", observedGeneration, generation)
+	}
+	for _, c := range conditions {
+		if c.ObservedGeneration != observedGeneration {
+			return fmt.Errorf("condition %s is of generation %d, the status of %d", c.Type, c.ObservedGeneration, observedGeneration)
+		}
+		if c.Reason == "" || c.LastTransitionTime.IsZero() {
+			return fmt.Errorf("condition %s lacks a reason or a transition time", c.Type)
+		}
+	}
+	return nil
+}
+
+func cut(message string) string {
+	if len(message) <= maxMessage {
+		return message
+	}
+	end := maxMessage
+	for end > 0 && !utf8.RuneStart(message[end]) {
+		end--
+	}
+	return message[:end] + "…"
+}

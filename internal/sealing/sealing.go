@@ -1,0 +1,161 @@
+// Package sealing keeps what a push must not show: it encrypts raw bodies with age,
+// gives voucher codes ids that only the holder of a key can compute, and masks and
+// scrubs texts. It knows no HTTP, no controller and no platform; keys and recipients
+// are handed to it.
+package sealing
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"filippo.io/age"
+)
+
+const (
+	// codeKeySize is the size in bytes of the key for code ids.
+	codeKeySize = 32
+	// codeIDVersion names the rule by which a code id was made, should it ever change.
+	codeIDVersion = "h1:"
+	// codeIDBytes of the HMAC are kept: 128 bits, far beyond collisions in one order.
+	codeIDBytes = 16
+	mask        = "•••"
+)
+
+// Sealer seals for one Channel. It is safe for concurrent use.
+type Sealer struct {
+	recipients []age.Recipient
+	codeKey    []byte
+}
+
+// NewSealer makes a Sealer for age recipients ("age1…") and a key for code ids.
+func NewSealer(recipients []string, codeKey []byte) (*Sealer, error) {
+	if len(recipients) == 0 {
+		return nil, errors.New("no sealing recipient")
+	}
+	if len(codeKey) < codeKeySize {
+		return nil, fmt.Errorf("the key for code ids has %d bytes, %d are needed", len(codeKey), codeKeySize)
+	}
+	parsed, err := age.ParseRecipients(strings.NewReader(strings.Join(recipients, "\n")))
+	if err != nil {
+		return nil, fmt.Errorf("sealing recipients: %w", err)
+	}
+	return &Sealer{recipients: parsed, codeKey: codeKey}, nil
+}
+
+// Seal encrypts a body to the recipients: base64 of the age file over exactly these bytes.
+func (s *Sealer) Seal(body []byte) (string, error) {
+	var sealed bytes.Buffer
+	text := base64.NewEncoder(base64.StdEncoding, &sealed)
+	clear, err := age.Encrypt(text, s.recipients...)
+	if err != nil {
+		return "", fmt.Errorf("seal: %w", err)
+	}
+	if _, err := clear.Write(body); err != nil {
+		return "", fmt.Errorf("seal: %w", err)
+	}
+	if err := clear.Close(); err != nil {
+		return "", fmt.Errorf("seal: %w", err)
+	}
+	if err := text.Close(); err != nil {
+		return "", fmt.Errorf("seal: %w", err)
+	}
+	return sealed.String(), nil
+}
+
+// CodeID is a keyed hash of a voucher code: equal codes have equal ids, and without
+// the key a code can be neither read from its id nor guessed and compared.
+func (s *Sealer) CodeID(code Secret) string {
+	mac := hmac.New(sha256.New, s.codeKey)
+	mac.Write([]byte(code.Reveal()))
+	return codeIDVersion + hex.EncodeToString(mac.Sum(nil)[:codeIDBytes])
+}
+
+// Hint is a code masked for people: its first character, if it has more than one.
+func Hint(code Secret) string {
+	first, size := utf8.DecodeRuneInString(code.Reveal())
+	if size == 0 || size == len(code.Reveal()) || first == utf8.RuneError {
+		return mask
+	}
+	return string(first) + mask
+}
+
+// links and long digit runs are what a platform's free text may carry of a secret.
+var (
+	links  = regexp.MustCompile(`(?i)\b[a-z][a-z0-9+.-]*://\S+`)
+	digits = regexp.MustCompile(`[0-9][0-9 -]{4,}[0-9Xx]`)
+)
+
+// Scrub takes from a platform's free text what could be a secret: the given secrets,
+// links, and runs of six or more digits (codes, document and phone numbers).
+func Scrub(text string, secrets ...Secret) string {
+	for _, secret := range secrets {
+		if !secret.IsZero() {
+			text = strings.ReplaceAll(text, secret.Reveal(), mask)
+		}
+	}
+	text = links.ReplaceAllString(text, "[link]")
+	return digits.ReplaceAllString(text, mask)
+}
+
+// NewIdentity makes an age key pair: the identity (AGE-SECRET-KEY-1…) to keep.
+func NewIdentity() (string, error) {
+	identity, err := age.GenerateX25519Identity()
+	if err != nil {
+		return "", fmt.Errorf("make sealing identity: %w", err)
+	}
+	return identity.String(), nil
+}
+
+// Recipients are the recipients ("age1…") of the identities in the text, one a line.
+func Recipients(identities string) ([]string, error) {
+	parsed, err := age.ParseIdentities(strings.NewReader(identities))
+	if err != nil {
+		return nil, fmt.Errorf("sealing identity: %w", err)
+	}
+	recipients := make([]string, 0, len(parsed))
+	for _, identity := range parsed {
+		switch i := identity.(type) {
+		case *age.X25519Identity:
+			recipients = append(recipients, i.Recipient().String())
+		case *age.HybridIdentity:
+			recipients = append(recipients, i.Recipient().String())
+		default:
+			return nil, errors.New("sealing identity of an unknown kind")
+		}
+	}
+	return recipients, nil
+}
+
+// NewCodeKey makes a key for code ids.
+func NewCodeKey() []byte {
+	key := make([]byte, codeKeySize)
+	_, _ = rand.Read(key) // never fails: crypto/rand ends the program instead
+	return key
+}
+
+// Open decrypts what Seal made, with the identities in the text.
+func Open(sealed, identities string) ([]byte, error) {
+	parsed, err := age.ParseIdentities(strings.NewReader(identities))
+	if err != nil {
+		return nil, fmt.Errorf("sealing identity: %w", err)
+	}
+	clear, err := age.Decrypt(base64.NewDecoder(base64.StdEncoding, strings.NewReader(sealed)), parsed...)
+	if err != nil {
+		return nil, fmt.Errorf("open sealed body: %w", err)
+	}
+	body, err := io.ReadAll(clear)
+	if err != nil {
+		return nil, fmt.Errorf("open sealed body: %w", err)
+	}
+	return body, nil
+}

@@ -1,0 +1,124 @@
+package sealing_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/laidoulaile/channel-operator/internal/sealing"
+)
+
+func newSealer(t testing.TB) (sealer *sealing.Sealer, identity string) {
+	t.Helper()
+	identity, err := sealing.NewIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	recipients, err := sealing.Recipients(identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealer, err = sealing.NewSealer(recipients, sealing.NewCodeKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sealer, identity
+}
+
+func TestSealedBodyOpensExactlyAndOnlyWithItsIdentity(t *testing.T) {
+	sealer, identity := newSealer(t)
+	_, other := newSealer(t)
+	rapid.Check(t, func(t *rapid.T) {
+		body := rapid.SliceOf(rapid.Byte()).Draw(t, "body")
+		sealed, err := sealer.Seal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		opened, err := sealing.Open(sealed, identity)
+		if err != nil || string(opened) != string(body) {
+			t.Fatalf("opened %q, %v; want %q", opened, err, body)
+		}
+		if _, err := sealing.Open(sealed, other); err == nil {
+			t.Fatal("another identity opened the body")
+		}
+	})
+}
+
+func TestCodeIDsAreKeyedAndStable(t *testing.T) {
+	one, _ := newSealer(t)
+	two, _ := newSealer(t)
+	code := sealing.NewSecret("A1")
+	if one.CodeID(code) != one.CodeID(code) {
+		t.Error("the same code has two ids")
+	}
+	if one.CodeID(code) == one.CodeID(sealing.NewSecret("A2")) {
+		t.Error("two codes share an id")
+	}
+	if one.CodeID(code) == two.CodeID(code) {
+		t.Error("the id does not depend on the key")
+	}
+}
+
+func TestHintShowsOneCharacterAtMost(t *testing.T) {
+	for code, want := range map[string]string{"A1": "A•••", "票券": "票•••", "X": "•••", "": "•••", "\xff\xfe": "•••"} {
+		if got := sealing.Hint(sealing.NewSecret(code)); got != want {
+			t.Errorf("Hint(%q) = %q, want %q", code, got, want)
+		}
+	}
+}
+
+func TestScrubTakesWhatCouldBeASecret(t *testing.T) {
+	for text, want := range map[string]string{
+		"out of stock":                        "out of stock",
+		"code A1 refused":                     "code ••• refused",
+		"see https://x.example/qr?c=1 please": "see [link] please",
+		"id 11010119900101123X is wrong":      "id ••• is wrong",
+		"call 138 0013 8000 now":              "call ••• now",
+		"wait 300 seconds":                    "wait 300 seconds",
+	} {
+		if got := sealing.Scrub(text, sealing.NewSecret("A1")); got != want {
+			t.Errorf("Scrub(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestSecretShowsNothingHoweverItIsPrinted(t *testing.T) {
+	secret := sealing.NewSecret("planted")
+	inside := struct {
+		S      sealing.Secret
+		hidden sealing.Secret
+	}{secret, secret}
+	asJSON, err := json.Marshal(inside)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var logged strings.Builder
+	slog.New(slog.NewJSONHandler(&logged, nil)).Info("x", "secret", secret, "inside", inside)
+	texts := []string{string(asJSON), logged.String(), secret.String()}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
+		texts = append(texts, fmt.Sprintf(verb, secret), fmt.Sprintf(verb, inside), fmt.Sprintf(verb, &inside))
+	}
+	for _, text := range texts {
+		if strings.Contains(text, "planted") || strings.Contains(strings.ToLower(text), "706c616e746564") {
+			t.Errorf("shows itself: %s", text)
+		}
+	}
+}
+
+func TestSealerRefusesWhatItCannotUse(t *testing.T) {
+	key := sealing.NewCodeKey()
+	for name, recipients := range map[string][]string{"none": nil, "nonsense": {"age1nonsense"}} {
+		if _, err := sealing.NewSealer(recipients, key); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	_, identity := newSealer(t)
+	recipients, _ := sealing.Recipients(identity)
+	if _, err := sealing.NewSealer(recipients, key[:8]); err == nil {
+		t.Error("a short key for code ids was accepted")
+	}
+}
