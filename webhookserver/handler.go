@@ -1,0 +1,220 @@
+package webhookserver
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/netip"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/accounts"
+	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/sealing"
+)
+
+// handler answers pushes.
+type handler struct {
+	receivers map[v1alpha1.Platform]platform.Receiver
+	accounts  Accounts
+	recorder  Recorder
+	proxies   []netip.Prefix
+}
+
+// NewHandler serves the push paths: /api/webhooks/<platform>/<tail>, where the account
+// stands in the push, and /api/channels/<namespace>/<name>/<tail>, where the path names
+// the Channel. Any other path is 404, without a redirect.
+func NewHandler(o Options) http.Handler {
+	h := &handler{receivers: o.Receivers, accounts: o.Accounts, recorder: o.Recorder, proxies: o.TrustedProxies}
+	mux := http.NewServeMux()
+	for name, receiver := range o.Receivers {
+		for _, tail := range receiver.Paths() {
+			mux.HandleFunc("POST "+WebhookPath(name, tail), func(w http.ResponseWriter, r *http.Request) {
+				h.serve(w, r, route{receiver: receiver, platform: name, tail: tail})
+			})
+		}
+	}
+	mux.HandleFunc("POST /api/channels/{namespace}/{name}/{tail...}", h.serveChannel)
+	return plainPaths(mux)
+}
+
+// WebhookPath is the path of a platform's pushes that name their account.
+func WebhookPath(p v1alpha1.Platform, tail string) string {
+	return "/api/webhooks/" + strings.ToLower(string(p)) + "/" + tail
+}
+
+// plainPaths answers 404 where the mux would redirect: a platform follows no redirect,
+// and a POST would lose its body.
+func plainPaths(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != path.Clean(r.URL.Path) {
+			http.NotFound(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// route is where a push came in.
+type route struct {
+	receiver platform.Receiver
+	platform v1alpha1.Platform
+	tail     string
+	// channel is set on the channel path.
+	channel *types.NamespacedName
+}
+
+func (h *handler) serveChannel(w http.ResponseWriter, r *http.Request) {
+	name := types.NamespacedName{Namespace: r.PathValue("namespace"), Name: r.PathValue("name")}
+	account, err := h.accounts.ByName(name)
+	switch {
+	case errors.Is(err, accounts.ErrNotKnownYet):
+		http.Error(w, "retry later", http.StatusServiceUnavailable)
+	case account == nil || account.Receiver == nil || !slices.Contains(account.Receiver.Paths(), r.PathValue("tail")):
+		http.NotFound(w, r)
+	default:
+		h.serve(w, r, route{account.Receiver, account.Platform, r.PathValue("tail"), &name})
+	}
+}
+
+// result is what became of a push and, where it was not accepted, why.
+type result struct {
+	outcome platform.Outcome
+	// account and kind label metrics: account is empty until the push found one.
+	account *accounts.Account
+	kind    string
+	err     error
+}
+
+func (h *handler) serve(w http.ResponseWriter, r *http.Request, at route) {
+	start := time.Now()
+	got := h.receive(w, r, at)
+	h.observe(r, at, got, time.Since(start))
+	reply := at.receiver.Reply(at.tail, got.outcome)
+	w.Header().Set("Content-Type", reply.ContentType)
+	w.WriteHeader(reply.Status)
+	_, _ = w.Write(reply.Body)
+}
+
+// receive checks in this order: size, route (done), channel, sender, content; then it
+// has the fact recorded.
+func (h *handler) receive(w http.ResponseWriter, r *http.Request, at route) result {
+	got := result{kind: "unknown"}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return got.refuse(platform.OutcomeTooLarge, err)
+	}
+	if err != nil {
+		return got.refuse(platform.OutcomeRetry, err)
+	}
+	push := platform.Push{Path: at.tail, Query: r.URL.Query(), Header: r.Header, Body: body, ReceivedAt: time.Now()}
+	message, err := at.receiver.Open(push)
+	if err != nil {
+		return got.refuse(platform.OutcomeMalformed, err)
+	}
+	got.kind = message.Type()
+	if got.account, err = h.account(at, message); err != nil {
+		return got.refuse(outcomeOf(err), err)
+	}
+	if err := h.checkSender(r, got.account, message, push.Query.Get("token")); err != nil {
+		return got.refuse(platform.OutcomeForged, err)
+	}
+	events, err := message.Events()
+	if err != nil {
+		return got.refuse(platform.OutcomeMalformed, err)
+	}
+	// A platform that hangs up gives nothing back: the push in hand is recorded all the same.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), commitBudget)
+	defer cancel()
+	got.outcome, got.err = h.recorder.Record(ctx, got.account, push, events)
+	return got
+}
+
+func (r result) refuse(outcome platform.Outcome, err error) result {
+	r.outcome, r.err = outcome, err
+	return r
+}
+
+// outcomeOf tells an account that is certainly not there from one that cannot be told yet.
+func outcomeOf(err error) platform.Outcome {
+	if errors.Is(err, accounts.ErrUnknown) {
+		return platform.OutcomeUnknownAccount
+	}
+	return platform.OutcomeRetry
+}
+
+// account finds whose push it is. On the channel path the push may name the account
+// too: then both must agree.
+func (h *handler) account(at route, message platform.Message) (*accounts.Account, error) {
+	if at.channel == nil {
+		return h.accounts.ByAccount(at.platform, message.Account())
+	}
+	account, err := h.accounts.ByName(*at.channel)
+	if err == nil && message.Account() != "" && message.Account() != account.ID {
+		return nil, accounts.ErrUnknown
+	}
+	return account, err
+}
+
+// checkSender has the signature and the Channel's guard checked. Where neither can prove
+// the sender, the push still counts as a hint: it makes us ask, and only the answer counts.
+func (h *handler) checkSender(r *http.Request, account *accounts.Account, message platform.Message, token string) error {
+	if _, err := message.Verify(account.Credentials); err != nil {
+		return err
+	}
+	if !account.Guard.Admits(sealing.NewSecret(token), h.sender(r)) {
+		return errors.New("the token or the address is not the Channel's (spec.receive)")
+	}
+	return nil
+}
+
+// sender is the address a push comes from: the connection's, or, behind declared
+// proxies only, the last address in X-Forwarded-For that is not such a proxy.
+func (h *handler) sender(r *http.Request) netip.Addr {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	from := peer.Addr().Unmap()
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0 && h.trusts(from); i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		from = hop.Unmap()
+	}
+	return from
+}
+
+func (h *handler) trusts(address netip.Addr) bool {
+	return slices.ContainsFunc(h.proxies, func(p netip.Prefix) bool { return p.Contains(address) })
+}
+
+// observe counts every push and says in one line why one was not accepted; never what
+// stood in it, nor its query, where the token is.
+func (h *handler) observe(r *http.Request, at route, got result, took time.Duration) {
+	channel := ""
+	if got.account != nil {
+		channel = got.account.Namespace + "/" + got.account.Name
+	}
+	pushes.WithLabelValues(string(at.platform), channel, got.kind, string(got.outcome)).Inc()
+	replySeconds.WithLabelValues(string(at.platform)).Observe(took.Seconds())
+	if got.outcome.Accepted() {
+		return
+	}
+	log := ctrl.Log.WithName("push").WithValues("platform", at.platform, "path", at.tail, "channel", channel,
+		"type", got.kind, "outcome", got.outcome, "from", h.sender(r).String())
+	if got.outcome == platform.OutcomeRetry {
+		log.Error(got.err, "push not recorded: asked the platform to send it again")
+		return
+	}
+	log.Info("push refused", "why", got.err.Error())
+}

@@ -1,0 +1,89 @@
+// Package webhookserver receives the platforms' pushes over HTTP: it limits, routes to
+// an account, checks the sender, has the fact recorded, and answers in the platform's
+// dialect. It knows the platforms only through the boundary's Receiver, and nothing of
+// controllers; what is recorded and how is the ledger's.
+package webhookserver
+
+import (
+	"context"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/accounts"
+	"github.com/laidoulaile/channel-operator/internal/platform"
+)
+
+// Limits of the server. The platforms' own deadlines are 5 to 9 s; real pushes are a
+// few KiB.
+const (
+	maxBody           = 256 << 10
+	maxHeader         = 64 << 10
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 8 * time.Second
+	writeTimeout      = 15 * time.Second
+	idleTimeout       = 90 * time.Second
+	// commitBudget is how long a push may take to become durable: below the shortest
+	// deadline of a platform, so that it hears "retry" rather than nothing.
+	commitBudget = 4 * time.Second
+	// shutdownTimeout is how long accepted pushes get to finish.
+	shutdownTimeout = 15 * time.Second
+)
+
+// Accounts finds accounts; *accounts.Registry does.
+type Accounts interface {
+	ByAccount(v1alpha1.Platform, string) (*accounts.Account, error)
+	ByName(types.NamespacedName) (*accounts.Account, error)
+}
+
+// Recorder makes facts durable; *ledger.Ledger does.
+type Recorder interface {
+	Record(context.Context, *accounts.Account, platform.Push, []platform.Event) (platform.Outcome, error)
+}
+
+// Options of the server.
+type Options struct {
+	// Listener to serve on.
+	Listener net.Listener
+	// Receivers by platform.
+	Receivers map[v1alpha1.Platform]platform.Receiver
+	Accounts  Accounts
+	Recorder  Recorder
+	// TrustedProxies may say in X-Forwarded-For whom a push comes from.
+	TrustedProxies []netip.Prefix
+}
+
+// Server serves under the manager: on every replica, once the caches have synced, and
+// until the pushes it took in are answered.
+type Server struct {
+	// Embedded, not the manager's own type: a bare *manager.Server is started before
+	// the caches.
+	manager.Server
+}
+
+// New makes a server.
+func New(o Options) *Server {
+	return &Server{manager.Server{
+		Name:            "push",
+		Listener:        o.Listener,
+		ShutdownTimeout: ptr.To(shutdownTimeout),
+		Server: &http.Server{
+			Handler:           NewHandler(o),
+			ReadHeaderTimeout: readHeaderTimeout,
+			ReadTimeout:       readTimeout,
+			WriteTimeout:      writeTimeout,
+			IdleTimeout:       idleTimeout,
+			MaxHeaderBytes:    maxHeader,
+			// Its lines are other people's broken connections, and would name their paths.
+			ErrorLog: log.New(io.Discard, "", 0),
+		},
+	}}
+}
