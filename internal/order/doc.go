@@ -1,0 +1,46 @@
+// Package order folds what was pushed about an order, and what the platform answered
+// when asked, into the order's status. It is pure: no clock, no client, no HTTP, and
+// codes only as they stand in the API, hashed and masked.
+//
+// # What is believed
+//
+//	evidence             phase, codes, refunds, totals       pushes add
+//	an Answer            say what the answer says            a refund request the answer neither lists nor decides
+//	none, Trusted        say what the pushes say             everything
+//	none, not Trusted    nothing used, refunded, cancelled   that the order exists, is paid, has codes,
+//	                     or failed                           or has a refund requested
+//
+// # Phase
+//
+// The first row that applies. "Pushed" rows count without an Answer only.
+//
+//	phase            an Answer says                             pushed, Trusted            pushed, not Trusted
+//	Failed           state Failed                               issue failed, none issued  never
+//	Cancelled        state Cancelled                            Cancelled                  never
+//	Refunded         refunds Full, or every code or the         Refunded in full, or       never
+//	                 whole quantity refunded                    every code refunded
+//	RefundRequested  refunds Requested, or a listed refund      a request undecided        the same
+//	                 undecided, or a standing pushed request
+//	PartlyRefunded   refunds Partly, or anything refunded       Refunded                   never
+//	Used             every code used up; or state Finished      every code used up         never
+//	                 and no code tells its use
+//	PartlyUsed       any use                                    any use                    never
+//	Issued           state Issued or Finished, or any code      codes issued               the same
+//	Issuing          state unknown, and codes announced         codes announced only       the same, or issue failed
+//	Paid             state Paid; or unknown, and Paid pushed    Paid                       the same
+//	Pending          otherwise                                  otherwise                  otherwise
+//
+// A code without a number of persons counts as one. A listed code whose use is counted
+// is believed over a state of Finished, which says only that nothing more is expected.
+//
+// # Order and repetition
+//
+// What is pushed is kept in registers, one for each fact (pushed.go): of all the
+// notifications that speak of a fact, the greatest by (occurredAt, id) decides; a success
+// of issuing or refunding outranks a failure or a request. A maximum does not depend on
+// order or repetition, and neither does the fold. receivedAt takes no part: it differs
+// between two deliveries of the same push.
+//
+// It also makes compaction plain: a notification that decides no register may go, now
+// and whatever else arrives.
+package order
