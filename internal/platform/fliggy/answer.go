@@ -1,0 +1,383 @@
+package fliggy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/laidoulaile/channel-operator/internal/platform"
+)
+
+const (
+	maxTitle  = 512 // runes of a title or a rule, as the API bounds them
+	maxCode   = 128 // runes of a supplier's code
+	maxStatus = 64  // runes of a platform's own status
+	// maxDays bounds a calendar that is spread over a season.
+	maxDays = 731
+)
+
+// readAnswer opens an answer's envelope: success, code and msg (documented), message
+// (clients see it). A success is read; anything else becomes a *platform.Error.
+func readAnswer(op string, answer []byte, read func(envelope object)) error {
+	envelope, ok := parseObject(answer)
+	if !ok {
+		return badAnswer(op, "the answer is not a JSON object")
+	}
+	envelope.require("success")
+	if success := envelope.boolean("success"); success != nil && !*success {
+		text := envelope.text("msg")
+		if text == "" {
+			text = envelope.text("message")
+		}
+		return refusal(op, shorten(envelope.text("code"), maxStatus), shorten(text, maxText))
+	}
+	read(envelope)
+	if fault := envelope.fault.text; fault != "" {
+		return badAnswer(op, "in the answer "+fault)
+	}
+	return nil
+}
+
+// readListed reads a page of the catalogue.
+func readListed(envelope object) []platform.ListedProduct {
+	var page []platform.ListedProduct
+	for _, info := range envelope.object("data").objects("productBaseInfos") {
+		info.require("productId")
+		page = append(page, platform.ListedProduct{
+			ID:    info.id("productId"),
+			Title: shorten(info.text("productName"), maxTitle),
+		})
+	}
+	return page
+}
+
+// readDetail reads queryProductDetailInfo. The answer has no field that says whether
+// the product is on sale (documented: there is none): that it is shown at all says
+// so, unless the newest word on it was that it went off sale.
+func readDetail(envelope object, question platform.ProductQuestion, now time.Time) platform.Product {
+	data := envelope.object("data")
+	data.require("productBaseInfo")
+	product := readUnit(data, question, now)
+	if product.State == "" {
+		product.State = platform.ProductOnSale
+	}
+	base := data.object("productBaseInfo")
+	if id := base.id("productId"); id != "" && id != question.ProductID {
+		base.fail("productId", "is not the one asked for")
+	}
+	product.Info = &platform.ProductInfo{
+		Title:        shorten(base.text("productName"), maxTitle),
+		SupplierCode: shorten(base.text("supplierResourceCode"), maxCode),
+		BookingRule:  shorten(bookingRule(data.object("advanceBooking")), maxTitle),
+		RefundRule:   shorten(refundRule(data.object("refund")), maxTitle),
+		ConfirmsRule: shorten(confirmRule(data.object("confirmRule")), maxTitle),
+	}
+	for i := range product.SKUs {
+		product.SKUs[i].Name = product.Info.Title
+	}
+	return product
+}
+
+// readPriceStock reads queryProductPriceStock.
+func readPriceStock(envelope object, question platform.ProductQuestion, now time.Time) platform.Product {
+	data := envelope.object("data")
+	data.require("productPriceStock")
+	return readUnit(data, question, now)
+}
+
+// readUnit reads the one unit that a product sells, under the product's id. Prices do
+// not tell the state, and they put no product back on sale that went off it.
+func readUnit(data object, question platform.ProductQuestion, now time.Time) platform.Product {
+	product := platform.Product{Currency: currency}
+	if question.Availability == typeInvalid {
+		product.State = platform.ProductOffSale
+	}
+	sku := platform.SKU{ID: question.ProductID}
+	sku.Stock, sku.Days = readStock(data.object("productPriceStock"), now)
+	product.SKUs = []platform.SKU{sku}
+	return product
+}
+
+// readStock reads the two ways to count: CALENDAR_INVENTORY day by day,
+// TOTAL_INVENTORY over a season. Where the type says neither, the content does.
+func readStock(stock object, now time.Time) (total *int64, days []platform.Day) {
+	// The document prints calendarStock; live answers have calendarStocks.
+	calendar := slices.Concat(stock.objects("calendarStocks"), stock.objects("calendarStock"))
+	closed := readClosed(stock)
+	stockType := stock.text("stockType")
+	isTotal := stockType == "TOTAL_INVENTORY" ||
+		stockType != "CALENDAR_INVENTORY" && len(calendar) == 0 && stock.has("normalStock")
+	if isTotal {
+		season := stock.object("normalStock")
+		return readLeft(season), seasonDays(season, readWeeks(stock), closed, now)
+	}
+	return nil, calendarDays(calendar, closed)
+}
+
+// calendarDays reads a calendar, by day. A day named twice counts as named last.
+// Closed days between the first and the last are there too, without a price.
+func calendarDays(calendar []object, closed map[string]bool) []platform.Day {
+	byDate := map[string]platform.Day{}
+	for _, entry := range calendar {
+		entry.require("date")
+		date := entry.day("date").Format(time.DateOnly)
+		byDate[date] = platform.Day{
+			Date:   date,
+			Amount: entry.yuan("distributionPrice"),
+			Market: entry.yuan("marketPrice"),
+			Stock:  readLeft(entry),
+		}
+	}
+	if len(byDate) == 0 {
+		return nil
+	}
+	dates := slices.Sorted(maps.Keys(byDate))
+	first, last := dates[0], dates[len(dates)-1]
+	for date := range closed {
+		if first <= date && date <= last {
+			day := byDate[date]
+			day.Date, day.Closed = date, true
+			byDate[date] = day
+		}
+	}
+	days := make([]platform.Day, 0, len(byDate))
+	for _, date := range slices.Sorted(maps.Keys(byDate)) {
+		days = append(days, byDate[date])
+	}
+	return days
+}
+
+// seasonDays spreads a season over its days, those of the given weekdays only. Their
+// stock is counted over all of them.
+func seasonDays(season object, weekdays []time.Weekday, closed map[string]bool, now time.Time) []platform.Day {
+	start, end := season.day("startDate"), season.day("endDate")
+	amount, market := season.yuan("distributionPrice"), season.yuan("marketPrice")
+	if start.IsZero() || end.IsZero() {
+		return nil
+	}
+	var days []platform.Day
+	day := seasonStart(start, end, now)
+	for range maxDays {
+		if day.After(end) {
+			break
+		}
+		if len(weekdays) == 0 || slices.Contains(weekdays, day.Weekday()) {
+			date := day.Format(time.DateOnly)
+			days = append(days, platform.Day{Date: date, Amount: amount, Market: market, Closed: closed[date]})
+		}
+		day = day.AddDate(0, 0, 1)
+	}
+	return days
+}
+
+// seasonStart is where the calendar of a season begins: at its start, unless not all
+// of it fits. Then past years go first. (Not past days: the calendar, and with it
+// the status, would change every night.)
+func seasonStart(start, end, now time.Time) time.Time {
+	thisYear := time.Date(now.In(china).Year(), time.January, 1, 0, 0, 0, 0, china)
+	fits := end.Before(start.AddDate(0, 0, maxDays))
+	if fits || start.After(thisYear) || end.Before(thisYear) {
+		return start
+	}
+	return thisYear
+}
+
+// weekdayNames are the documented names.
+var weekdayNames = map[string]time.Weekday{
+	"MONDAY": time.Monday, "TUESDAY": time.Tuesday, "WEDNESDAY": time.Wednesday, "THURSDAY": time.Thursday,
+	"FRIDAY": time.Friday, "SATURDAY": time.Saturday, "SUNDAY": time.Sunday,
+}
+
+// readWeeks reads the weekdays a season is for; none are all.
+func readWeeks(stock object) []time.Weekday {
+	var days []time.Weekday
+	for _, name := range stock.texts("weeks") {
+		day, ok := weekdayNames[strings.ToUpper(name)]
+		if !ok {
+			stock.fail("weeks", "names a day that is none of MONDAY to SUNDAY")
+		}
+		days = append(days, day)
+	}
+	return days
+}
+
+// readClosed reads the days that cannot be booked.
+func readClosed(stock object) map[string]bool {
+	closed := map[string]bool{}
+	for _, date := range stock.texts("unavailableDates") {
+		if _, err := time.Parse(time.DateOnly, date); err != nil {
+			stock.fail("unavailableDates", "names a day that is not yyyy-MM-dd")
+		}
+		closed[date] = true
+	}
+	return closed
+}
+
+// readLeft reads how much is left to sell; sold beyond zero is nothing left.
+func readLeft(entry object) *int64 {
+	left := entry.integer("stock")
+	if left != nil && *left < 0 {
+		return new(int64(0))
+	}
+	return left
+}
+
+// bookingRule says how long ahead to book, such as "1 day ahead, before 18:00".
+func bookingRule(advance object) string {
+	days := advance.count("advanceBookingDays")
+	before := advance.text("advanceBookingTime")
+	switch {
+	case days == nil && before == "":
+		return ""
+	case days == nil:
+		return "before " + before
+	case before == "":
+		return plural(*days, "day") + " ahead"
+	}
+	return plural(*days, "day") + " ahead, before " + before
+}
+
+// refundRule gives the refund type and its conditions in the platform's own terms,
+// such as "CONDITION_REFUND: TRAVEL_DATE_PRE 1d 0h 0m PERCENT 10". An AMOUNT is yuan.
+func refundRule(refund object) string {
+	rule := refund.text("refundType")
+	var conditions []string
+	for _, c := range refund.objects("conditionRefunds") {
+		words := []string{c.text("conditionRefundType")}
+		for _, unit := range []string{"days", "hours", "minutes"} {
+			if n := c.text(unit); n != "" {
+				words = append(words, n+unit[:1])
+			}
+		}
+		words = append(words, c.text("feeType"), c.text("chargeAmount"))
+		conditions = append(conditions, strings.Join(strings.Fields(strings.Join(words, " ")), " "))
+	}
+	if len(conditions) > 0 {
+		rule += ": " + strings.Join(conditions, "; ")
+	}
+	return rule
+}
+
+// confirmRule says how soon the platform confirms: documented, type 0 is at once, 1
+// is after up to confirmMinutes.
+func confirmRule(confirm object) string {
+	minutes := confirm.count("confirmMinutes")
+	switch confirm.text("confirmType") {
+	case "0":
+		return "at once"
+	case "1":
+		if minutes == nil {
+			return "later"
+		}
+		return "within " + plural(*minutes, "minute")
+	}
+	return ""
+}
+
+func plural(n int64, unit string) string {
+	if n == 1 {
+		return "1 " + unit
+	}
+	return fmt.Sprintf("%d %ss", n, unit)
+}
+
+// orderStates are the documented order states.
+var orderStates = map[string]platform.OrderState{
+	"1001": platform.OrderPending,   // created
+	"1002": platform.OrderPaid,      // paid
+	"1003": platform.OrderIssued,    // ticketed
+	"1004": platform.OrderFailed,    // ticketing failed
+	"1005": platform.OrderFinished,  // finished, verified
+	"1010": platform.OrderCancelled, // closed, unpaid
+}
+
+// refundStates are the documented refund states of an order.
+var refundStates = map[string]platform.RefundState{
+	"2000": platform.RefundNone,
+	"2001": platform.RefundRequested,
+	"2002": platform.RefundFull,
+	"2003": platform.RefundFailed,
+	"2004": platform.RefundPartly,
+}
+
+// readOrder reads searchOrder. Whom it is for (contactInfo, passengerInfos) is not
+// read: nobody here needs to know. An unknown refund state is left empty.
+func readOrder(envelope object, question platform.OrderQuestion) platform.Order {
+	data := envelope.object("data")
+	data.require("orderId", "orderStatus")
+	order := platform.Order{
+		OrderID:          data.id("orderId"),
+		OutOrderID:       data.id("outOrderId"),
+		State:            platform.OrderOther,
+		PlatformStatus:   shorten(data.text("orderStatus"), maxStatus),
+		RefundState:      refundStates[data.text("refundStatus")],
+		RefundedAmount:   data.count("refundFee"),
+		RefundedQuantity: data.count("refundQuantity"),
+		Quantity:         data.object("productInfo").count("quantity"),
+		Currency:         currency,
+	}
+	if state, ok := orderStates[order.PlatformStatus]; ok {
+		order.State = state
+	}
+	if question.OrderID != "" && order.OrderID != question.OrderID {
+		data.fail("orderId", "is not the one asked for")
+	}
+	if question.OrderID == "" && order.OutOrderID != question.OutOrderID {
+		data.fail("outOrderId", "is not the one asked for")
+	}
+	for _, info := range data.objects("codeInfos") {
+		info.require("code")
+		code := readCode(info)
+		code.Refunded = info.count("refundSucessNum") // printed so
+		order.Codes = append(order.Codes, code)
+	}
+	return order
+}
+
+// readRefunds reads searchRefundOrder, whose data is a list (documented) or, from a
+// lenient writer, the only refund itself.
+func readRefunds(envelope object) []platform.RefundFact {
+	if strings.HasPrefix(string(envelope.fields["data"]), "{") {
+		return []platform.RefundFact{readRefundFact(envelope.object("data"))}
+	}
+	var refunds []platform.RefundFact
+	for _, entry := range envelope.objects("data") {
+		refunds = append(refunds, readRefundFact(entry))
+	}
+	return refunds
+}
+
+// readRefundFact reads one refund. Documented: 2001 is applied for, 2002 and 2004 are
+// paid in full and in part, 2003 failed.
+func readRefundFact(entry object) platform.RefundFact {
+	entry.require("refundStatus")
+	state := refundStates[entry.text("refundStatus")]
+	fact := platform.RefundFact{
+		ID:       entry.id("distributorRefundId"),
+		Currency: currency,
+		Amount:   entry.count("refundFee"),
+		Quantity: entry.count("refundQuantity"),
+		Full:     state == platform.RefundFull,
+		Reason:   shorten(entry.text("failReason"), maxReason),
+		At:       appliedAt(entry),
+	}
+	switch state {
+	case platform.RefundFull, platform.RefundPartly:
+		fact.Succeeded = new(true)
+	case platform.RefundFailed:
+		fact.Succeeded = new(false)
+	}
+	return fact
+}
+
+// appliedAt reads gmtApplyRefund, a Date whose format is unknown: milliseconds or
+// yyyy-MM-dd HH:mm:ss, and zero if it is anything else.
+func appliedAt(entry object) time.Time {
+	probe := object{fields: entry.fields, fault: &fault{}} // its faults are nobody's concern
+	if at := probe.localTime("gmtApplyRefund"); !at.IsZero() {
+		return at
+	}
+	return probe.instant("gmtApplyRefund")
+}

@@ -1,0 +1,261 @@
+package fliggy
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/url"
+
+	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/sealing"
+)
+
+// typeUnknown labels a push whose type is none of the documented ten.
+const typeUnknown = "unknown"
+
+// typeInvalid announces that a product went off sale.
+const typeInvalid = "VACATION_RESOURCE_INVALID_CHANGE"
+
+// Kinds of notifications, as the API names them.
+const (
+	kindCodesIssued   = "CodesIssued"
+	kindCodeUsed      = "CodeUsed"
+	kindRefunded      = "Refunded"
+	kindStatusChanged = "StatusChanged"
+	kindOther         = "Other"
+)
+
+// productPushes are the documented types of the product push, and what each says
+// has changed (inferred from their names: 变更, 生效, 失效, 价库, 价格, 库存).
+var productPushes = map[string][]platform.Aspect{
+	"VACATION_RESOURCE_INFO_CHANGE":        {platform.AspectInfo},
+	"VACATION_RESOURCE_VALID_CHANGE":       {platform.AspectAvailability},
+	typeInvalid:                            {platform.AspectAvailability},
+	"VACATION_RESOURCE_PRICE_STOCK_CHANGE": {platform.AspectPrice, platform.AspectStock},
+	"VACATION_RESOURCE_PRICE_CHANGE":       {platform.AspectPrice},
+	"VACATION_RESOURCE_STOCK_CHANGE":       {platform.AspectStock},
+}
+
+// orderPushes are the documented types of the order push, and how the data of each
+// is read into the notification.
+var orderPushes = map[string]func(push object, into *platform.OrderNotification){
+	"ORDER_SEND_CODE_NOTIFY": readSendCode,
+	"ORDER_REFUND_NOTIFY":    readRefund,
+	"ORDER_VERIFY_NOTIFY":    readVerify,
+	"ORDER_STATUS_CHANGE":    readStatusChange,
+}
+
+// message is one opened push.
+type message struct {
+	path     string
+	pushType string // as it came
+	account  string
+	push     object
+}
+
+// Open reads a push's body, whose method, content type and charset are unknown:
+// what begins with a brace is JSON, all else must be a form. An account, as the
+// document requires one, and a type there must be.
+func (Adapter) Open(p platform.Push) (platform.Message, error) {
+	if p.Path != pathProductChange && p.Path != pathOrderStatus {
+		return nil, fmt.Errorf("%w: no such push path", platform.ErrMalformed)
+	}
+	push, err := parseBody(p.Body)
+	if err != nil {
+		return nil, err
+	}
+	push.require("pushType", "distributorId")
+	m := message{path: p.Path, push: push, pushType: push.text("pushType"), account: push.id("distributorId")}
+	if shorten(m.pushType, maxID) == "" {
+		push.fail("pushType", "is blank")
+	}
+	if err := malformed(push); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Account is the push's distributorId.
+func (m message) Account() string { return m.account }
+
+// Type is the push's type if it is a documented one, else "unknown".
+func (m message) Type() string {
+	if _, ok := productPushes[m.pushType]; ok {
+		return m.pushType
+	}
+	if _, ok := orderPushes[m.pushType]; ok {
+		return m.pushType
+	}
+	return typeUnknown
+}
+
+// Verify has nothing to check: neither push has a documented signature, and every
+// signing rule of the document is for the distributor's own calls. If a `sign`
+// field arrives, nobody can say how it is made, so it is ignored: refusing a push
+// for a guess would lose it. What protects these pushes is the Channel's token and
+// address ranges, and that the platform is asked before anything is believed.
+func (m message) Verify(platform.Credentials) (bool, error) { return false, nil }
+
+// Events are what the push says.
+func (m message) Events() ([]platform.Event, error) {
+	event, err := m.event()
+	if err != nil {
+		return nil, err
+	}
+	return []platform.Event{event}, nil
+}
+
+func (m message) event() (platform.Event, error) {
+	var event platform.Event
+	m.push.require("messageId")
+	aspects, isProduct := productPushes[m.pushType]
+	read, isOrder := orderPushes[m.pushType]
+	switch {
+	case isProduct && m.path == pathProductChange:
+		event.Product = m.productChange(aspects)
+	case isOrder && m.path == pathOrderStatus:
+		m.push.require("orderId", "timestamp")
+		event.Order = m.notification()
+		read(m.push, event.Order)
+	case isProduct || isOrder:
+		m.push.fail("pushType", "belongs to the other push path")
+	case m.path == pathOrderStatus && m.push.has("orderId"):
+		event.Order = m.notification()
+		event.Order.Kind = kindOther
+	default:
+		event.Notice = m.notice()
+	}
+	return event, malformed(m.push)
+}
+
+// productChange reads a product push. The field productCategory is documented as
+// required, and always HOTEL_TICKET; nothing depends on it, so it is not read.
+func (m message) productChange(aspects []platform.Aspect) *platform.ProductChange {
+	m.push.require("productId", "changedTime", "timestamp")
+	m.push.instant("timestamp") // when it was pushed: of no use, but it must be possible
+	return &platform.ProductChange{
+		ProductID: m.push.id("productId"),
+		Aspects:   append([]platform.Aspect(nil), aspects...),
+		ChangedAt: m.push.instant("changedTime"),
+		MessageID: m.push.id("messageId"),
+		Type:      m.pushType,
+	}
+}
+
+// notification reads what all order pushes have. The field outOrderId is documented
+// as required; without it the order is still known, so it may be absent.
+func (m message) notification() *platform.OrderNotification {
+	return &platform.OrderNotification{
+		OrderID:      m.push.id("orderId"),
+		OutOrderID:   m.push.id("outOrderId"),
+		MessageID:    m.push.id("messageId"),
+		PlatformType: shorten(m.pushType, maxID),
+		OccurredAt:   m.push.instant("timestamp"),
+	}
+}
+
+// notice reads a push of an unknown type that names no order.
+func (m message) notice() *platform.Notice {
+	return &platform.Notice{
+		MessageID:    m.push.id("messageId"),
+		PlatformType: shorten(m.pushType, maxID),
+		Subject:      m.push.id("productId"),
+	}
+}
+
+// readSendCode reads the push that codes were issued, or could not be.
+func readSendCode(push object, into *platform.OrderNotification) {
+	push.require("data")
+	data := push.object("data")
+	data.require("success")
+	into.Kind = kindCodesIssued
+	into.Succeeded = data.boolean("success")
+	into.Reason = shorten(data.text("failReason"), maxReason)
+	for _, info := range data.objects("codeInfos") {
+		info.require("code", "num")
+		into.Codes = append(into.Codes, readCode(info))
+	}
+}
+
+// readRefund reads the push that a refund was made, or could not be. Documented: an
+// absent refundType is 1, the whole order; 3 is a part. That refundFee is in fen is
+// inferred: the order query says so of the same field.
+func readRefund(push object, into *platform.OrderNotification) {
+	push.require("data")
+	data := push.object("data")
+	data.require("success")
+	into.Kind = kindRefunded
+	into.Succeeded = data.boolean("success")
+	into.Reason = shorten(data.text("failReason"), maxReason)
+	refundType := data.count("refundType")
+	into.Refund = &platform.RefundFact{
+		ID:        data.id("distributorRefundId"),
+		Currency:  currency,
+		Amount:    data.count("refundFee"),
+		Quantity:  data.count("refundQuantity"),
+		Full:      refundType == nil || *refundType == 1,
+		Succeeded: into.Succeeded,
+	}
+}
+
+// readVerify reads the push that a code was used. verifyTime has no zone; that it
+// is China's is inferred. Without it, the time of the push has to do.
+func readVerify(push object, into *platform.OrderNotification) {
+	push.require("data")
+	data := push.object("data")
+	data.require("codeInfo")
+	info := data.object("codeInfo")
+	info.require("code", "num", "verifiedNum")
+	into.Kind = kindCodeUsed
+	into.Codes = []platform.Code{readCode(info)}
+	if at := data.localTime("verifyTime"); !at.IsZero() {
+		into.OccurredAt = at
+	}
+}
+
+// readStatusChange reads nothing: what data holds is unknown. The push says that
+// the order is worth asking for.
+func readStatusChange(_ object, into *platform.OrderNotification) {
+	into.Kind = kindStatusChanged
+}
+
+// readCode reads what the pushes and the order query say of a code. Links to the
+// code and the travellers' documents (qrImagePath, filePath, codeUserInfos) are
+// left where they are. More uses than persons are not refused: num may be read as
+// what is still open, and a count that we misread must not lose a push.
+func readCode(info object) platform.Code {
+	return platform.Code{
+		Text:    sealing.NewSecret(info.exact("code")),
+		Persons: info.count("num"),
+		Used:    info.count("verifiedNum"),
+	}
+}
+
+// parseBody reads a JSON object, or a form whose values become its texts.
+func parseBody(body []byte) (object, error) {
+	body = bytes.TrimSpace(body)
+	if bytes.HasPrefix(body, []byte("{")) {
+		push, ok := parseObject(body)
+		if !ok {
+			return push, fmt.Errorf("%w: the body is not one JSON object", platform.ErrMalformed)
+		}
+		return push, nil
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil || !form.Has("pushType") {
+		return object{}, fmt.Errorf("%w: the body is neither JSON nor a form with a pushType", platform.ErrMalformed)
+	}
+	push := object{fields: map[string]json.RawMessage{}, fault: &fault{}}
+	for name := range form {
+		push.fields[name], _ = json.Marshal(form.Get(name)) // a string always marshals
+	}
+	return push, nil
+}
+
+// malformed gives the object's fault as an error.
+func malformed(o object) error {
+	if o.fault.text == "" {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", platform.ErrMalformed, o.fault.text)
+}
