@@ -107,6 +107,15 @@ func Scrub(text string, secrets ...Secret) string {
 	return digits.ReplaceAllString(text, mask)
 }
 
+// Excerpt is a platform's free text, scrubbed and cut to a number of characters.
+func Excerpt(text string, limit int, secrets ...Secret) string {
+	text = Scrub(text, secrets...)
+	if utf8.RuneCountInString(text) <= limit {
+		return text
+	}
+	return string([]rune(text)[:limit])
+}
+
 // NewIdentity makes an age key pair: the identity (AGE-SECRET-KEY-1…) to keep.
 func NewIdentity() (string, error) {
 	identity, err := age.GenerateX25519Identity()

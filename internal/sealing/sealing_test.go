@@ -86,6 +86,12 @@ func TestScrubTakesWhatCouldBeASecret(t *testing.T) {
 	}
 }
 
+func TestExcerptScrubsBeforeItCuts(t *testing.T) {
+	if got := sealing.Excerpt("code A123 票券", 6, sealing.NewSecret("A123")); got != "code •" {
+		t.Errorf("Excerpt = %q", got)
+	}
+}
+
 func TestSecretShowsNothingHoweverItIsPrinted(t *testing.T) {
 	secret := sealing.NewSecret("planted")
 	inside := struct {

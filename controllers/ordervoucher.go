@@ -1,0 +1,196 @@
+package controllers
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/recorder"
+
+	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	ac "github.com/laidoulaile/channel-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/accounts"
+	"github.com/laidoulaile/channel-operator/internal/conditions"
+	"github.com/laidoulaile/channel-operator/internal/order"
+	"github.com/laidoulaile/channel-operator/internal/platform"
+)
+
+const (
+	// firstDoubt is the least gap before a push that is not confirmed is asked about again.
+	firstDoubt = 2 * time.Second
+	// firstOrderLook is the least gap before an order that is not over is asked for again.
+	firstOrderLook = time.Minute
+	// slowestOrderLook is the longest gap: a refund may be decided days later.
+	slowestOrderLook = 6 * time.Hour
+)
+
+// OrderVoucherReconciler keeps orders as their platform has them.
+type OrderVoucherReconciler struct {
+	client.Client
+	Events   recorder.EventRecorder
+	Accounts *accounts.Registry
+	// Doubt is told of a Channel whose account was refused.
+	Doubt func(types.NamespacedName)
+	// Workers look at this many orders at a time.
+	Workers int
+	Now     func() time.Time
+
+	looks *looks
+}
+
+// seenOrder is what one look at an order saw.
+type seenOrder struct {
+	// asked: there was something to ask.
+	asked bool
+	// notAsked is why the question could not be put.
+	notAsked *conditions.Verdict
+	// noQuery: the platform cannot be asked for orders, and pushes alone decide.
+	noQuery bool
+	answer  *order.Answer
+	err     error
+	// due is when the order is to be asked for again; zero: not by itself.
+	due time.Time
+}
+
+// SetupWithManager registers the controller.
+func (r *OrderVoucherReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	r.looks = newLooks(r.Now())
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("ordervoucher").
+		For(&v1alpha1.OrderVoucher{}, builder.WithPredicates(asked())).
+		Watches(&v1alpha1.Channel{}, enqueueDependents(r.ofChannel), builder.WithPredicates(readyChanged())).
+		WithOptions(controller.Options{MaxConcurrentReconciles: r.Workers, ReconciliationTimeout: askTimeout}).
+		Complete(r)
+}
+
+func (r *OrderVoucherReconciler) ofChannel(ctx context.Context, channel client.Object) ([]types.NamespacedName, error) {
+	var list v1alpha1.OrderVoucherList
+	err := r.List(ctx, &list, client.InNamespace(channel.GetNamespace()), client.MatchingFields{indexChannel: channel.GetName()})
+	names := make([]types.NamespacedName, 0, len(list.Items))
+	for i := range list.Items {
+		names = append(names, client.ObjectKeyFromObject(&list.Items[i]))
+	}
+	return names, err
+}
+
+// Reconcile observes, decides, records.
+func (r *OrderVoucherReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	var ov v1alpha1.OrderVoucher
+	if err := r.Get(ctx, request.NamespacedName, &ov); apierrors.IsNotFound(err) {
+		r.looks.forget(request.NamespacedName)
+		return ctrl.Result{}, nil
+	} else if err != nil {
+		return ctrl.Result{}, err
+	}
+	seen := r.observe(ctx, &ov)
+	status, next := decideOrder(&ov, seen, r.Now())
+	if err := r.record(ctx, &ov, status); err != nil {
+		return ctrl.Result{}, err
+	}
+	return r.looks.result(request.NamespacedName, next), nil
+}
+
+// observe asks the platform for the order, if there is something to ask.
+func (r *OrderVoucherReconciler) observe(ctx context.Context, ov *v1alpha1.OrderVoucher) seenOrder {
+	key := client.ObjectKeyFromObject(ov)
+	seen := seenOrder{due: r.due(key, ov)}
+	if seen.asked = orderAsks(ov, seen.due, r.Now()); !seen.asked {
+		return seen
+	}
+	channelKey := types.NamespacedName{Namespace: ov.Namespace, Name: ov.Spec.ChannelRef.Name}
+	channel, account := channelOf(ctx, r.Client, r.Accounts, channelKey)
+	if seen.notAsked = suspendedOr(ov.Spec.Suspend, notAskedChannel(channel, account, channelKey)); seen.notAsked != nil {
+		return seen
+	}
+	asker, ok := account.Client.(platform.OrderClient)
+	if !ok {
+		seen.noQuery = true
+		return seen
+	}
+	answer, err := asker.Order(ctx, platform.OrderQuestion{
+		OrderID: ov.Spec.OrderID, OutOrderID: ov.Spec.OutOrderID,
+		Refunds: order.AsksForRefunds(ov.Spec.Notifications, ov.Status),
+	})
+	if answered(err) {
+		r.looks.answeredNow(key, r.Now())
+	}
+	if refusesAccount(err) {
+		r.Doubt(channelKey)
+	}
+	if seen.err = err; err == nil {
+		seen.answer = masked(account, answer)
+	}
+	return seen
+}
+
+// orderAsks reports whether there is something to ask: a push that the status does not
+// speak of yet, a request, an order that is not settled, or a look that is due.
+func orderAsks(ov *v1alpha1.OrderVoucher, due, now time.Time) bool {
+	_, ready := conditions.Of(ov.Status.Conditions)
+	return !ready || ov.Generation != ov.Status.ObservedGeneration ||
+		requested(ov.Annotations, ov.Status.LastHandledRequestedAt) ||
+		(!due.IsZero() && !now.Before(due))
+}
+
+// due is when an order that is not over is to be asked for again, slower and slower.
+func (r *OrderVoucherReconciler) due(key types.NamespacedName, ov *v1alpha1.OrderVoucher) time.Time {
+	if ov.Status.Confirmed == nil || over(ov.Status.Phase) {
+		return time.Time{}
+	}
+	since := ov.Status.Confirmed.At.Time
+	return r.looks.due(key, since, func(last time.Time) time.Duration {
+		return growing(last.Sub(since), firstOrderLook, slowestOrderLook)
+	})
+}
+
+func over(phase v1alpha1.OrderPhase) bool {
+	switch phase {
+	case v1alpha1.OrderRefunded, v1alpha1.OrderCancelled, v1alpha1.OrderUsed, v1alpha1.OrderFailed:
+		return true
+	default:
+		return false
+	}
+}
+
+// masked turns the platform's answer into the fold's, codes hashed and masked: from here
+// on there is no code in clear.
+func masked(account *accounts.Account, answer platform.Order) *order.Answer {
+	folded := &order.Answer{
+		State:            order.State(answer.State),
+		PlatformStatus:   answer.PlatformStatus,
+		RefundState:      order.RefundState(answer.RefundState),
+		RefundedQuantity: answer.RefundedQuantity,
+		Quantity:         answer.Quantity,
+		Currency:         answer.Currency,
+		Codes:            account.Mask(answer.Codes),
+	}
+	if answer.RefundedAmount != nil {
+		folded.Refunded = &v1alpha1.Money{Currency: answer.Currency, Amount: *answer.RefundedAmount}
+	}
+	for _, fact := range answer.Refunds {
+		folded.Refunds = append(folded.Refunds, refundOf(fact, answer.Currency))
+	}
+	return folded
+}
+
+// record applies the status and measures how fresh it is.
+func (r *OrderVoucherReconciler) record(ctx context.Context, ov *v1alpha1.OrderVoucher, next v1alpha1.OrderVoucherStatus) error {
+	status, err := toApply[ac.OrderVoucherStatusApplyConfiguration](next)
+	if err != nil {
+		return err
+	}
+	err = apply(ctx, r.Client, r.Events, ov, ov.Status.Conditions, next.Conditions, !equality.Semantic.DeepEqual(ov.Status, next),
+		ac.OrderVoucher(ov.Name, ov.Namespace).WithStatus(status))
+	if _, ready := conditions.Of(next.Conditions); err == nil && ready && ov.Status.ObservedGeneration != next.ObservedGeneration {
+		if at := newestReceived(ov); !at.IsZero() {
+			observeLag(ov.Namespace+"/"+ov.Spec.ChannelRef.Name, "order", at, r.Now())
+		}
+	}
+	return err
+}

@@ -1,0 +1,152 @@
+package controllers
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/conditions"
+	"github.com/laidoulaile/channel-operator/internal/order"
+	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/sealing"
+)
+
+// maxClaimsShown is how many unconfirmed claims a condition names.
+const maxClaimsShown = 3
+
+// maxReason is how many characters of a platform's text a refund holds (the schema's bound).
+const maxReason = 512
+
+// decideOrder is pure: what was seen to the whole status, and when to look again.
+func decideOrder(ov *v1alpha1.OrderVoucher, seen seenOrder, now time.Time) (v1alpha1.OrderVoucherStatus, again) {
+	if briefly(seen.err) {
+		return ov.Status, again{after: time.Second, urgent: true}
+	}
+	status := *ov.Status.DeepCopy()
+	status.ObservedGeneration = ov.Generation
+	verdict, next := orderVerdict(ov, &status, seen, now)
+	if verdict == nil {
+		verdict = standing(ov.Status.Conditions)
+	}
+	status.Conditions = conditions.Set(status.Conditions, keepWords(ov.Status.Conditions, *verdict), ov.Generation, now)
+	if seen.asked && seen.notAsked == nil && answered(seen.err) {
+		status.LastHandledRequestedAt = cutRequest(ov.Annotations[v1alpha1.AnnotationRequestedAt])
+	}
+	if status.Confirmed != nil && !equality.Semantic.DeepEqual(ov.Status, status) && seen.answer != nil {
+		status.Confirmed.At = *stamp(now)
+	}
+	return status, next
+}
+
+// orderVerdict judges what was seen and writes the fold into the status. A nil verdict
+// leaves the conditions as they are.
+func orderVerdict(ov *v1alpha1.OrderVoucher, status *v1alpha1.OrderVoucherStatus, seen seenOrder, now time.Time) (*conditions.Verdict, again) {
+	switch {
+	case !seen.asked:
+		if seen.due.IsZero() {
+			return nil, again{}
+		}
+		return nil, again{after: max(seen.due.Sub(now), time.Second)}
+	case seen.noQuery:
+		fill(status, order.Fold(ov.Spec.Notifications, order.Evidence{Trusted: true}))
+		return &conditions.Verdict{State: conditions.Ready, Reason: v1alpha1.ReasonNotConfirmable,
+			Message: "the platform offers no query for orders: this is what it pushed"}, again{}
+	case seen.answer != nil:
+		return confirmedVerdict(ov, status, seen, now)
+	}
+	// Not answered: what the platform confirmed before stays; without that, what pushes
+	// alone may say is shown.
+	if ov.Status.Confirmed == nil {
+		fill(status, order.Fold(ov.Spec.Notifications, order.Evidence{}))
+	}
+	switch {
+	case !orderHasNews(ov) && seen.notAsked != nil:
+		return nil, again{after: slowestOrderLook}
+	case !orderHasNews(ov) && !answered(seen.err):
+		return nil, again{after: slowestOrderLook, failing: true}
+	case seen.notAsked != nil:
+		return seen.notAsked, again{after: slowestOrderLook}
+	}
+	slow := slowestOrderLook
+	if platform.KindOf(seen.err) == platform.Gone {
+		slow = growing(waited(ov.Status.Conditions, v1alpha1.ReasonNotFound, now), firstSlowLook, slowestOrderLook)
+	}
+	verdict, next := verdictOf(seen.err, "order "+ov.Spec.OrderID, slow)
+	return &verdict, next
+}
+
+// confirmedVerdict folds the answer in. What was pushed and the answer does not show is
+// not Ready, and is asked about again, with gaps that grow.
+func confirmedVerdict(ov *v1alpha1.OrderVoucher, status *v1alpha1.OrderVoucherStatus, seen seenOrder, now time.Time) (*conditions.Verdict, again) {
+	outcome := order.Fold(ov.Spec.Notifications, order.Evidence{Answer: seen.answer})
+	fill(status, outcome)
+	at := *stamp(now)
+	if ov.Status.Confirmed != nil {
+		at = ov.Status.Confirmed.At
+	}
+	status.Confirmed = &v1alpha1.OrderConfirmation{At: at, PlatformStatus: seen.answer.PlatformStatus}
+	if len(outcome.Unconfirmed) > 0 {
+		gap := growing(now.Sub(newestReceived(ov)), firstDoubt, slowestOrderLook)
+		return &conditions.Verdict{State: conditions.Reconciling, Reason: v1alpha1.ReasonNotConfirmed,
+			Message: "the platform's answer does not show what was pushed: " + claims(outcome.Unconfirmed)}, again{after: gap}
+	}
+	verdict := &conditions.Verdict{State: conditions.Ready, Reason: v1alpha1.ReasonConfirmed}
+	if outcome.Final {
+		return verdict, again{}
+	}
+	return verdict, again{after: growing(now.Sub(at.Time), firstOrderLook, slowestOrderLook)}
+}
+
+func claims(unconfirmed []order.Claim) string {
+	texts := make([]string, 0, maxClaimsShown+1)
+	for _, claim := range unconfirmed[:min(len(unconfirmed), maxClaimsShown)] {
+		texts = append(texts, fmt.Sprintf("%s (message %s)", claim.Text, claim.NotificationID))
+	}
+	if more := len(unconfirmed) - maxClaimsShown; more > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(texts, "; ")
+}
+
+// fill takes from the fold what it decides.
+func fill(status *v1alpha1.OrderVoucherStatus, outcome order.Outcome) {
+	status.Phase = outcome.Status.Phase
+	status.Summary = outcome.Status.Summary
+	status.Codes = outcome.Status.Codes
+	status.Refunds = outcome.Status.Refunds
+	status.Totals = outcome.Status.Totals
+}
+
+func orderHasNews(ov *v1alpha1.OrderVoucher) bool {
+	_, ready := conditions.Of(ov.Status.Conditions)
+	return !ready || ov.Generation != ov.Status.ObservedGeneration
+}
+
+// newestReceived is when the newest notification was received; the object's own time if
+// there is none.
+func newestReceived(ov *v1alpha1.OrderVoucher) time.Time {
+	newest := ov.CreationTimestamp.Time
+	for _, n := range ov.Spec.Notifications {
+		if n.ReceivedAt.After(newest) {
+			newest = n.ReceivedAt.Time
+		}
+	}
+	return newest
+}
+
+func refundOf(fact platform.RefundFact, currency string) v1alpha1.Refund {
+	refund := v1alpha1.Refund{ID: fact.ID, Quantity: fact.Quantity, Succeeded: fact.Succeeded,
+		Reason: sealing.Excerpt(fact.Reason, maxReason)}
+	if fact.Amount != nil {
+		refund.Amount = &v1alpha1.Money{Currency: currency, Amount: *fact.Amount}
+	}
+	if !fact.At.IsZero() {
+		at := metav1.NewMicroTime(fact.At.UTC())
+		refund.At = &at
+	}
+	return refund
+}

@@ -1,0 +1,210 @@
+package controllers
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/recorder"
+
+	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	ac "github.com/laidoulaile/channel-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/accounts"
+	"github.com/laidoulaile/channel-operator/internal/conditions"
+	"github.com/laidoulaile/channel-operator/internal/platform"
+)
+
+const (
+	// firstSlowLook is the least gap before a product or an order that the platform does
+	// not know is asked for again: what was just made there may not be visible yet.
+	firstSlowLook = 5 * time.Second
+	// askTimeout bounds one look at one object.
+	askTimeout = time.Minute
+)
+
+// ProductSyncReconciler keeps products in step with their platform.
+type ProductSyncReconciler struct {
+	client.Client
+	Events   recorder.EventRecorder
+	Accounts *accounts.Registry
+	// Doubt is told of a Channel whose account was refused.
+	Doubt func(types.NamespacedName)
+	// Workers look at this many products at a time.
+	Workers int
+	Now     func() time.Time
+
+	looks *looks
+}
+
+// seenProduct is what one look at a product saw.
+type seenProduct struct {
+	// question asked; nil if nothing was to ask.
+	question *platform.ProductQuestion
+	// notAsked is why the question could not be put.
+	notAsked *conditions.Verdict
+	answer   platform.Product
+	err      error
+	// interval between looks without news, and due, the time of the next.
+	interval time.Duration
+	due      time.Time
+}
+
+// SetupWithManager registers the controller.
+func (r *ProductSyncReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	r.looks = newLooks(r.Now())
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("productsync").
+		Watches(&v1alpha1.ProductSync{}, enqueueAnnounced(announcesNews), builder.WithPredicates(asked())).
+		Watches(&v1alpha1.Channel{}, enqueueDependents(r.ofChannel), builder.WithPredicates(readyChanged())).
+		WithOptions(controller.Options{MaxConcurrentReconciles: r.Workers, ReconciliationTimeout: askTimeout}).
+		Complete(r)
+}
+
+func announcesNews(o client.Object) bool {
+	ps, ok := o.(*v1alpha1.ProductSync)
+	return ok && len(pendingAspects(ps)) > 0
+}
+
+func (r *ProductSyncReconciler) ofChannel(ctx context.Context, channel client.Object) ([]types.NamespacedName, error) {
+	var list v1alpha1.ProductSyncList
+	err := r.List(ctx, &list, client.InNamespace(channel.GetNamespace()), client.MatchingFields{indexChannel: channel.GetName()})
+	names := make([]types.NamespacedName, 0, len(list.Items))
+	for i := range list.Items {
+		names = append(names, client.ObjectKeyFromObject(&list.Items[i]))
+	}
+	return names, err
+}
+
+// Reconcile observes, decides, records.
+func (r *ProductSyncReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	var ps v1alpha1.ProductSync
+	if err := r.Get(ctx, request.NamespacedName, &ps); apierrors.IsNotFound(err) {
+		r.looks.forget(request.NamespacedName)
+		return ctrl.Result{}, nil
+	} else if err != nil {
+		return ctrl.Result{}, err
+	}
+	seen := r.observe(ctx, &ps)
+	status, next := decideProduct(&ps, seen, r.Now())
+	if err := r.record(ctx, &ps, status); err != nil {
+		return ctrl.Result{}, err
+	}
+	return r.looks.result(request.NamespacedName, next), nil
+}
+
+// observe asks the platform what is to be asked, if anything.
+func (r *ProductSyncReconciler) observe(ctx context.Context, ps *v1alpha1.ProductSync) seenProduct {
+	key := client.ObjectKeyFromObject(ps)
+	channelKey := types.NamespacedName{Namespace: ps.Namespace, Name: ps.Spec.ChannelRef.Name}
+	channel, account := channelOf(ctx, r.Client, r.Accounts, channelKey)
+	seen := seenProduct{interval: resyncOf(channel, ps.Spec.ResyncInterval)}
+	if ps.Status.FetchedAt != nil {
+		seen.due = r.looks.due(key, ps.Status.FetchedAt.Time, every(seen.interval))
+	}
+	if seen.question = productQuestion(ps, seen.due, r.Now()); seen.question == nil {
+		return seen
+	}
+	if seen.notAsked = suspendedOr(ps.Spec.Suspend, notAskedChannel(channel, account, channelKey)); seen.notAsked != nil {
+		return seen
+	}
+	asker, ok := account.Client.(platform.ProductClient)
+	if !ok {
+		seen.notAsked = &conditions.Verdict{State: conditions.Stalled, Reason: v1alpha1.ReasonPlatformNotSupported,
+			Message: "the platform cannot be asked for products; delete this object"}
+		return seen
+	}
+	seen.answer, seen.err = asker.Product(ctx, *seen.question)
+	if seen.err == nil || platform.KindOf(seen.err) == platform.Gone || platform.KindOf(seen.err) == platform.Refused {
+		r.looks.answeredNow(key, r.Now())
+		seen.due = r.Now().Add(seen.interval)
+	}
+	if refusesAccount(seen.err) {
+		r.Doubt(channelKey)
+	}
+	return seen
+}
+
+// productQuestion says what is to be asked now: what was announced (price and stock
+// alone when only they were); everything at the first look, on request, when a look is
+// due, or when the spec changed in another way; nil when there is nothing to ask.
+func productQuestion(ps *v1alpha1.ProductSync, due, now time.Time) *platform.ProductQuestion {
+	question := &platform.ProductQuestion{ProductID: ps.Spec.ProductID}
+	if a := ps.Spec.Announced.Availability; a != nil {
+		question.Availability = a.Type
+	}
+	_, ready := conditions.Of(ps.Status.Conditions)
+	pending := pendingAspects(ps)
+	switch {
+	case ps.Status.FetchedAt == nil, requested(ps.Annotations, ps.Status.LastHandledRequestedAt), !now.Before(due),
+		slices.Contains(pending, platform.AspectInfo), slices.Contains(pending, platform.AspectAvailability):
+		question.Aspects = []platform.Aspect{platform.AspectInfo, platform.AspectPrice, platform.AspectStock, platform.AspectAvailability}
+	case len(pending) > 0:
+		question.Aspects = []platform.Aspect{platform.AspectPrice, platform.AspectStock}
+	case !ready, ps.Generation != ps.Status.ObservedGeneration:
+		// Two changes in one millisecond look like one here: a new generation is news enough.
+		question.Aspects = []platform.Aspect{platform.AspectInfo, platform.AspectPrice, platform.AspectStock, platform.AspectAvailability}
+	default:
+		return nil
+	}
+	return question
+}
+
+// aspects pairs, for each aspect, what is announced with what the status reflects.
+func aspects(ps *v1alpha1.ProductSync, observed *v1alpha1.Observed) []struct {
+	aspect    platform.Aspect
+	announced *v1alpha1.Announcement
+	observed  **metav1.MicroTime
+} {
+	a := ps.Spec.Announced
+	return []struct {
+		aspect    platform.Aspect
+		announced *v1alpha1.Announcement
+		observed  **metav1.MicroTime
+	}{
+		{platform.AspectInfo, a.Info, &observed.Info},
+		{platform.AspectPrice, a.Price, &observed.Price},
+		{platform.AspectStock, a.Stock, &observed.Stock},
+		{platform.AspectAvailability, a.Availability, &observed.Availability},
+	}
+}
+
+// pendingAspects are those announced and not yet reflected.
+func pendingAspects(ps *v1alpha1.ProductSync) []platform.Aspect {
+	var pending []platform.Aspect
+	observed := ps.Status.Observed
+	for _, one := range aspects(ps, &observed) {
+		if one.announced != nil && (*one.observed == nil || (*one.observed).Time.Before(one.announced.ChangedAt.Time)) {
+			pending = append(pending, one.aspect)
+		}
+	}
+	return pending
+}
+
+// record applies the status and measures how fresh it is.
+func (r *ProductSyncReconciler) record(ctx context.Context, ps *v1alpha1.ProductSync, next v1alpha1.ProductSyncStatus) error {
+	status, err := toApply[ac.ProductSyncStatusApplyConfiguration](next)
+	if err != nil {
+		return err
+	}
+	err = apply(ctx, r.Client, r.Events, ps, ps.Status.Conditions, next.Conditions, !equality.Semantic.DeepEqual(ps.Status, next),
+		ac.ProductSync(ps.Name, ps.Namespace).WithStatus(status))
+	if err != nil {
+		return err
+	}
+	was, is := ps.Status.Observed, next.Observed
+	before, after := aspects(ps, &was), aspects(ps, &is)
+	for i, one := range after {
+		if *one.observed != nil && (*before[i].observed == nil || !(*before[i].observed).Equal(*one.observed)) {
+			observeLag(ps.Namespace+"/"+ps.Spec.ChannelRef.Name, string(one.aspect), (*one.observed).Time, r.Now())
+		}
+	}
+	return nil
+}

@@ -1,0 +1,76 @@
+// Package accounts turns Channels and their Secrets into accounts that are ready to
+// receive and to ask, and finds them by platform and account id, or by name. Every
+// replica keeps its own registry, in memory: looking up an account costs no API call.
+// It knows no platform by name and records nothing but the keys it makes.
+package accounts
+
+import (
+	"net/netip"
+
+	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/sealing"
+)
+
+// Account is a Channel made ready. It never changes: a changed Channel or Secret gives
+// another Account.
+type Account struct {
+	// Namespace and Name of the Channel.
+	Namespace, Name string
+	Platform        v1alpha1.Platform
+	// ID of the account on the platform.
+	ID string
+
+	// Receiver reads this account's pushes; nil if no adapter knows the platform.
+	Receiver platform.Receiver
+	// Credentials verify signed pushes.
+	Credentials platform.Credentials
+	// Guard is what every push must satisfy.
+	Guard Guard
+	// Sealer seals what is recorded.
+	Sealer *sealing.Sealer
+	// Client asks the platform; nil when Problem says why not.
+	Client platform.Client
+
+	// Suspended: nothing may be asked.
+	Suspended bool
+	// Problem is why the account cannot be asked; nil if it can.
+	Problem *Problem
+	// Unreadable is an error that says why nothing can be received now, though the
+	// account is known; nil if it can.
+	Unreadable error
+}
+
+// Problem is why an account cannot be asked, as a condition says it.
+type Problem struct {
+	Reason, Message string
+}
+
+// Guard is what every push for an account must satisfy, beside the platform's signature.
+type Guard struct {
+	// Tokens of which a push must carry one; empty asks for none.
+	Tokens []sealing.Secret
+	// Networks a push may come from; empty allows all.
+	Networks []netip.Prefix
+}
+
+// Admits reports whether a push with this token from this address passes. All tokens
+// are compared, in constant time.
+func (g Guard) Admits(token sealing.Secret, from netip.Addr) bool {
+	tokenFits := len(g.Tokens) == 0
+	for _, want := range g.Tokens {
+		if want.Equal(token) {
+			tokenFits = true
+		}
+	}
+	addressFits := len(g.Networks) == 0
+	for _, network := range g.Networks {
+		if network.Contains(from.Unmap()) {
+			addressFits = true
+		}
+	}
+	return tokenFits && addressFits
+}
+
+// Proves reports whether a push that passed has proven its sender by that alone.
+func (g Guard) Proves() bool { return len(g.Tokens) > 0 || len(g.Networks) > 0 }

@@ -1,0 +1,220 @@
+package accounts
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/sealing"
+)
+
+// Keys of the operator's own Secret <channel>-sealing.
+const (
+	identityKey = "identity.age"
+	codeIDKey   = "code-id.key"
+)
+
+// SealingSecretName is the name of the Secret the operator keeps for a Channel.
+func SealingSecretName(channel string) string { return channel + "-sealing" }
+
+// SecretNames are the Secrets a Channel depends on.
+func SecretNames(channel *v1alpha1.Channel) []string {
+	names := []string{channel.Spec.CredentialsRef.Name, SealingSecretName(channel.Name)}
+	if ref := channel.Spec.Receive.TokenSecretRef; ref != nil {
+		names = append(names, ref.Name)
+	}
+	return names
+}
+
+// build makes the account of a Channel. It returns an error only for what may pass
+// (the API server does not answer); what somebody has to change becomes the
+// account's Problem, and what stops receiving its Unreadable.
+func (r *Registry) build(ctx context.Context, channel *v1alpha1.Channel) (*Account, error) {
+	account := &Account{
+		Namespace: channel.Namespace, Name: channel.Name,
+		Platform: channel.Spec.Platform, ID: channel.Spec.Account,
+		Suspended: channel.Spec.Suspend,
+	}
+	adapter, known := r.adapters[channel.Spec.Platform]
+	if !known {
+		account.Problem = &Problem{v1alpha1.ReasonPlatformNotSupported,
+			fmt.Sprintf("this manager has no adapter for platform %s; use a version that has", channel.Spec.Platform)}
+		account.Unreadable = errors.New(account.Problem.Message)
+		return account, nil
+	}
+	account.Receiver = adapter
+	for _, step := range []func(context.Context, *v1alpha1.Channel, *Account) error{r.addSealer, r.addGuard, r.addClient} {
+		if err := step(ctx, channel, account); err != nil {
+			return nil, err
+		}
+	}
+	return account, nil
+}
+
+// addSealer reads the sealing Secret and makes what is missing in it.
+func (r *Registry) addSealer(ctx context.Context, channel *v1alpha1.Channel, account *Account) error {
+	secret, err := r.sealingSecret(ctx, channel)
+	if err != nil {
+		return err
+	}
+	recipients := channel.Spec.Sealing.Recipients
+	if len(recipients) == 0 {
+		if recipients, err = sealing.Recipients(string(secret.Data[identityKey])); err != nil {
+			account.sealingProblem(fmt.Sprintf("key %s of Secret %s: %v", identityKey, secret.Name, err))
+			return nil
+		}
+	}
+	codeKey, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(secret.Data[codeIDKey])))
+	if err != nil {
+		account.sealingProblem(fmt.Sprintf("key %s of Secret %s is not base64", codeIDKey, secret.Name))
+		return nil
+	}
+	if account.Sealer, err = sealing.NewSealer(recipients, codeKey); err != nil {
+		account.sealingProblem(err.Error())
+	}
+	return nil
+}
+
+func (a *Account) sealingProblem(message string) {
+	a.Problem = &Problem{v1alpha1.ReasonSealingInvalid, message}
+	a.Unreadable = errors.New(message)
+}
+
+// sealingSecret reads the Channel's sealing Secret, and makes it, or the keys it lacks.
+// It has no owner: it must outlive its Channel, or sealed bodies could never be read again.
+func (r *Registry) sealingSecret(ctx context.Context, channel *v1alpha1.Channel) (*corev1.Secret, error) {
+	key := client.ObjectKey{Namespace: channel.Namespace, Name: SealingSecretName(channel.Name)}
+	secret := &corev1.Secret{}
+	err := r.reader.Get(ctx, key, secret)
+	if apierrors.IsNotFound(err) {
+		secret = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name,
+			Labels: map[string]string{v1alpha1.LabelChannel: channel.Name}}}
+		if err := addMissingKeys(secret, len(channel.Spec.Sealing.Recipients) == 0); err != nil {
+			return nil, err
+		}
+		// Another replica may be first: then its keys are the keys, and the next look reads them.
+		if err := r.writer.Create(ctx, secret); err != nil {
+			return nil, fmt.Errorf("make Secret %s: %w", key, err)
+		}
+		return secret, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read Secret %s: %w", key, err)
+	}
+	before := secret.DeepCopy()
+	if err := addMissingKeys(secret, len(channel.Spec.Sealing.Recipients) == 0); err != nil {
+		return nil, err
+	}
+	if len(secret.Data) == len(before.Data) {
+		return secret, nil
+	}
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.writer.Patch(ctx, secret, patch); err != nil {
+		return nil, fmt.Errorf("complete Secret %s: %w", key, err)
+	}
+	return secret, nil
+}
+
+// addMissingKeys never replaces a key: what was sealed and hashed with it would be lost.
+func addMissingKeys(secret *corev1.Secret, withIdentity bool) error {
+	if secret.Data == nil {
+		secret.Data = map[string][]byte{}
+	}
+	if _, there := secret.Data[codeIDKey]; !there {
+		secret.Data[codeIDKey] = []byte(base64.StdEncoding.EncodeToString(sealing.NewCodeKey()))
+	}
+	if _, there := secret.Data[identityKey]; there || !withIdentity {
+		return nil
+	}
+	identity, err := sealing.NewIdentity()
+	if err != nil {
+		return err
+	}
+	secret.Data[identityKey] = []byte(identity + "\n")
+	return nil
+}
+
+// addGuard reads what pushes must satisfy. A token that cannot be read stops receiving:
+// a push that cannot be checked must be sent again.
+func (r *Registry) addGuard(ctx context.Context, channel *v1alpha1.Channel, account *Account) error {
+	for _, cidr := range channel.Spec.Receive.AllowedCIDRs {
+		network, err := netip.ParsePrefix(cidr)
+		if err != nil {
+			account.Unreadable = fmt.Errorf("spec.receive.allowedCIDRs: %q is no CIDR", cidr)
+			return nil
+		}
+		account.Guard.Networks = append(account.Guard.Networks, network.Masked())
+	}
+	ref := channel.Spec.Receive.TokenSecretRef
+	if ref == nil {
+		return nil
+	}
+	secret := &corev1.Secret{}
+	err := r.reader.Get(ctx, client.ObjectKey{Namespace: channel.Namespace, Name: ref.Name}, secret)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("read Secret %s: %w", ref.Name, err)
+	}
+	for _, token := range strings.Fields(string(secret.Data[ref.Key])) {
+		account.Guard.Tokens = append(account.Guard.Tokens, sealing.NewSecret(token))
+	}
+	if len(account.Guard.Tokens) == 0 {
+		message := fmt.Sprintf("Secret %s has no key %s with a push token: no push can be accepted; create it or drop spec.receive.tokenSecretRef", ref.Name, ref.Key)
+		account.Unreadable = errors.New(message)
+		account.Problem = &Problem{v1alpha1.ReasonCredentialsMissing, message}
+	}
+	return nil
+}
+
+// addClient reads the credentials and makes the client.
+func (r *Registry) addClient(ctx context.Context, channel *v1alpha1.Channel, account *Account) error {
+	name := channel.Spec.CredentialsRef.Name
+	secret := &corev1.Secret{}
+	if err := r.reader.Get(ctx, client.ObjectKey{Namespace: channel.Namespace, Name: name}, secret); apierrors.IsNotFound(err) {
+		account.setProblem(v1alpha1.ReasonCredentialsMissing,
+			fmt.Sprintf("Secret %s does not exist; create it with the keys of platform %s", name, channel.Spec.Platform))
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("read Secret %s: %w", name, err)
+	}
+	account.Credentials = platform.Credentials{}
+	for key, value := range secret.Data {
+		account.Credentials[key] = sealing.NewSecret(string(value))
+	}
+	adapter := r.adapters[channel.Spec.Platform]
+	endpoint := channel.Spec.Endpoint
+	if endpoint == "" {
+		endpoint = adapter.DefaultEndpoint()
+	}
+	if err := platform.CheckEndpoint(endpoint, r.allowPrivate); err != nil {
+		account.setProblem(v1alpha1.ReasonEndpointNotAllowed, fmt.Sprintf("spec.endpoint: %v", err))
+		return nil
+	}
+	asker, err := adapter.NewClient(platform.Account{
+		ID: channel.Spec.Account, Endpoint: strings.TrimRight(endpoint, "/"), Credentials: account.Credentials,
+	}, r.transport(channel))
+	if err != nil {
+		account.setProblem(v1alpha1.ReasonCredentialsInvalid, fmt.Sprintf("Secret %s: %v", name, err))
+		return nil
+	}
+	if account.Problem == nil {
+		account.Client = asker
+	}
+	return nil
+}
+
+// setProblem keeps the first problem: it is the one to mend first.
+func (a *Account) setProblem(reason, message string) {
+	if a.Problem == nil {
+		a.Problem = &Problem{reason, message}
+	}
+}

@@ -1,0 +1,322 @@
+package accounts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/platform"
+)
+
+// Defaults of spec.limits.
+const (
+	defaultRequestsPerSecond = 10
+	defaultBurst             = 20
+	defaultConcurrency       = 8
+)
+
+// Options of a Registry.
+type Options struct {
+	// Adapters by platform: what this manager speaks.
+	Adapters map[v1alpha1.Platform]platform.Adapter
+	// Channels reads Channels from the cache.
+	Channels client.Reader
+	// Secrets reads Secrets from the API server itself: their contents are kept in no cache.
+	Secrets client.Reader
+	// Writer makes sealing Secrets.
+	Writer client.Writer
+	// RoundTripper carries all outbound calls.
+	RoundTripper http.RoundTripper
+	// AllowPrivate allows http:// endpoints.
+	AllowPrivate bool
+}
+
+// Registry holds the accounts of all Channels.
+type Registry struct {
+	adapters     map[v1alpha1.Platform]platform.Adapter
+	channels     client.Reader
+	reader       client.Reader
+	writer       client.Writer
+	roundTripper http.RoundTripper
+	allowPrivate bool
+
+	loading sync.Map // types.NamespacedName → *sync.Mutex: one load of a Channel at a time
+	ready   atomic.Bool
+
+	mu     sync.RWMutex
+	byName map[types.NamespacedName]*entry
+	byID   map[accountID]map[types.NamespacedName]*entry
+}
+
+type accountID struct {
+	platform v1alpha1.Platform
+	id       string
+}
+
+// entry is a Channel as far as it is known: its account is nil until it was loaded once.
+type entry struct {
+	name      types.NamespacedName
+	id        accountID
+	created   time.Time
+	limits    v1alpha1.ChannelLimits
+	transport *platform.Transport
+	account   *Account
+}
+
+// NewRegistry makes an empty registry.
+func NewRegistry(o Options) *Registry {
+	return &Registry{
+		adapters: o.Adapters, channels: o.Channels, reader: o.Secrets, writer: o.Writer,
+		roundTripper: o.RoundTripper, allowPrivate: o.AllowPrivate,
+		byName: map[types.NamespacedName]*entry{}, byID: map[accountID]map[types.NamespacedName]*entry{},
+	}
+}
+
+// ErrUnknown is returned for an account, or a Channel, that is certainly not there.
+var ErrUnknown = errors.New("no Channel holds this account")
+
+// ErrNotKnownYet is returned while it cannot be said whether an account is there.
+var ErrNotKnownYet = errors.New("the Channels are not known yet")
+
+// ByAccount finds the account that holds an id on a platform. Errors: ErrUnknown,
+// ErrNotKnownYet, or why the account cannot receive now.
+func (r *Registry) ByAccount(p v1alpha1.Platform, id string) (*Account, error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.answer(r.holder(accountID{p, id}))
+}
+
+// ByName finds the account of a Channel that holds it. Errors as ByAccount's.
+func (r *Registry) ByName(name types.NamespacedName) (*Account, error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	e := r.byName[name]
+	if e != nil && r.holder(e.id) != e {
+		return nil, ErrUnknown // another Channel holds the account: this one receives nothing
+	}
+	return r.answer(e)
+}
+
+func (r *Registry) answer(e *entry) (*Account, error) {
+	switch {
+	case e == nil && r.ready.Load():
+		return nil, ErrUnknown
+	case e == nil || e.account == nil:
+		return nil, ErrNotKnownYet
+	case e.account.Unreadable != nil:
+		return e.account, e.account.Unreadable
+	}
+	return e.account, nil
+}
+
+// holder is the Channel that holds an account: the oldest that claims it, then the
+// first by name, so that every replica agrees.
+func (r *Registry) holder(id accountID) *entry {
+	var first *entry
+	for _, e := range r.byID[id] {
+		if first == nil || e.before(first) {
+			first = e
+		}
+	}
+	return first
+}
+
+func (e *entry) before(other *entry) bool {
+	if !e.created.Equal(other.created) {
+		return e.created.Before(other.created)
+	}
+	return e.name.String() < other.name.String()
+}
+
+// Asking returns the account of a Channel for asking: also one that has a Problem.
+// It is nil until the Channel was loaded.
+func (r *Registry) Asking(name types.NamespacedName) *Account {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	e := r.byName[name]
+	if e == nil {
+		return nil
+	}
+	if h := r.holder(e.id); h != e && e.account != nil {
+		taken := *e.account
+		taken.Client = nil
+		taken.Problem = &Problem{v1alpha1.ReasonAccountTaken, fmt.Sprintf(
+			"account %s on %s belongs to Channel %s already; delete one of the two", e.id.id, e.id.platform, h.name)}
+		return &taken
+	}
+	return e.account
+}
+
+// Load reads a Channel's Secrets and makes its account. When they cannot be read it
+// returns the error, and what was known stays known.
+func (r *Registry) Load(ctx context.Context, channel *v1alpha1.Channel) error {
+	name := client.ObjectKeyFromObject(channel)
+	lock, _ := r.loading.LoadOrStore(name, &sync.Mutex{})
+	lock.(*sync.Mutex).Lock()
+	defer lock.(*sync.Mutex).Unlock()
+
+	r.announce(channel)
+	r.forgetGoneRivals(ctx, name)
+	account, err := r.build(ctx, channel)
+	if err != nil {
+		return fmt.Errorf("load Channel %s: %w", name, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e := r.byName[name]; e != nil {
+		e.account = account
+	}
+	return nil
+}
+
+// forgetGoneRivals drops Channels that claim the same account and were deleted, so that
+// a Channel takes over the moment it is looked at.
+func (r *Registry) forgetGoneRivals(ctx context.Context, name types.NamespacedName) {
+	for _, rival := range r.rivals(name) {
+		if err := r.channels.Get(ctx, rival, &v1alpha1.Channel{}); apierrors.IsNotFound(err) {
+			r.Forget(rival)
+		}
+	}
+}
+
+func (r *Registry) rivals(name types.NamespacedName) []types.NamespacedName {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	var rivals []types.NamespacedName
+	if e := r.byName[name]; e != nil {
+		for other := range r.byID[e.id] {
+			if other != name {
+				rivals = append(rivals, other)
+			}
+		}
+	}
+	return rivals
+}
+
+// announce makes a Channel known before its Secrets are read, so that a push for it
+// is never answered "unknown account".
+func (r *Registry) announce(channel *v1alpha1.Channel) {
+	name := client.ObjectKeyFromObject(channel)
+	id := accountID{channel.Spec.Platform, channel.Spec.Account}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.byName[name]
+	if e == nil || e.id != id {
+		r.forget(name)
+		e = &entry{name: name, id: id}
+		r.byName[name] = e
+		if r.byID[id] == nil {
+			r.byID[id] = map[types.NamespacedName]*entry{}
+		}
+		r.byID[id][name] = e
+	}
+	e.created = channel.CreationTimestamp.Time
+}
+
+// Forget drops a Channel that was deleted.
+func (r *Registry) Forget(name types.NamespacedName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forget(name)
+	r.loading.Delete(name)
+}
+
+func (r *Registry) forget(name types.NamespacedName) {
+	e := r.byName[name]
+	if e == nil {
+		return
+	}
+	delete(r.byName, name)
+	delete(r.byID[e.id], name)
+	if len(r.byID[e.id]) == 0 {
+		delete(r.byID, e.id)
+	}
+}
+
+// transport returns the way out of a Channel: the same one as long as its limits stay,
+// so that a reload forgets neither what was spent nor that the platform is down.
+func (r *Registry) transport(channel *v1alpha1.Channel) *platform.Transport {
+	name := client.ObjectKeyFromObject(channel)
+	limits := channel.Spec.Limits
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.byName[name]
+	if e != nil && e.transport != nil && equalLimits(e.limits, limits) {
+		return e.transport
+	}
+	made := platform.NewTransport(name.String(), platform.Limits{
+		RequestsPerSecond: int(ptr.Deref(limits.RequestsPerSecond, defaultRequestsPerSecond)),
+		Burst:             int(ptr.Deref(limits.Burst, defaultBurst)),
+		Concurrency:       int(ptr.Deref(limits.Concurrency, defaultConcurrency)),
+	}, r.roundTripper)
+	if e != nil {
+		e.transport, e.limits = made, limits
+	}
+	return made
+}
+
+func equalLimits(a, b v1alpha1.ChannelLimits) bool {
+	return ptr.Equal(a.RequestsPerSecond, b.RequestsPerSecond) && ptr.Equal(a.Burst, b.Burst) && ptr.Equal(a.Concurrency, b.Concurrency)
+}
+
+// Ready reports whether every Channel there was at the start has been loaded.
+func (r *Registry) Ready() bool { return r.ready.Load() }
+
+// NeedLeaderElection is false: every replica receives.
+func (r *Registry) NeedLeaderElection() bool { return false }
+
+// Start loads all Channels, retrying until each was loaded once. The manager calls it
+// when its cache has synced.
+func (r *Registry) Start(ctx context.Context) error {
+	log := ctrl.LoggerFrom(ctx).WithName("accounts")
+	for delay := 200 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
+		err := r.loadAll(ctx)
+		if err == nil {
+			r.ready.Store(true)
+			log.Info("all Channels are loaded")
+			<-ctx.Done()
+			return nil
+		}
+		log.Error(err, "not receiving yet: a Channel could not be loaded")
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(delay):
+		}
+	}
+}
+
+func (r *Registry) loadAll(ctx context.Context) error {
+	var list v1alpha1.ChannelList
+	if err := r.channels.List(ctx, &list); err != nil {
+		return fmt.Errorf("list Channels: %w", err)
+	}
+	var failed []error
+	for i := range list.Items {
+		failed = append(failed, r.Load(ctx, &list.Items[i]))
+	}
+	return errors.Join(failed...)
+}
+
+// Reconcile keeps one Channel's account current, on every replica.
+func (r *Registry) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	var channel v1alpha1.Channel
+	if err := r.channels.Get(ctx, request.NamespacedName, &channel); apierrors.IsNotFound(err) {
+		r.Forget(request.NamespacedName)
+		return ctrl.Result{}, nil
+	} else if err != nil {
+		return ctrl.Result{}, err
+	}
+	return ctrl.Result{}, r.Load(ctx, &channel)
+}

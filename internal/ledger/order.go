@@ -1,0 +1,164 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/accounts"
+	"github.com/laidoulaile/channel-operator/internal/order"
+	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/sealing"
+)
+
+const (
+	// maxReason is how many characters of a platform's text are kept (the schema's bound).
+	maxReason = 512
+	// keepNotifications is what a full list (256) is compacted to, where it can be.
+	keepNotifications = 192
+)
+
+// recordOrder appends a notification to its OrderVoucher. The API server refuses a
+// second copy by the list's key; a full list is compacted once.
+func (l *Ledger) recordOrder(ctx context.Context, account *accounts.Account, push platform.Push, told *platform.OrderNotification) (platform.Outcome, error) {
+	notification, err := seal(account, push, told)
+	if err != nil {
+		return platform.OutcomeRetry, fmt.Errorf("notification %s of order %s of Channel %s: %w", told.MessageID, told.OrderID, account.Name, err)
+	}
+	err = l.appendNotification(ctx, account, told, notification)
+	switch {
+	case err == nil:
+		return platform.OutcomeRecorded, nil
+	case refusalOf(err) == refusedDuplicate:
+		return platform.OutcomeDuplicate, nil
+	default:
+		return platform.OutcomeRetry, fmt.Errorf("record notification %s of order %s of Channel %s: %w", told.MessageID, told.OrderID, account.Name, err)
+	}
+}
+
+func (l *Ledger) appendNotification(ctx context.Context, account *accounts.Account, told *platform.OrderNotification, notification v1alpha1.Notification) error {
+	body, err := appendPatch(account.Name, told, notification)
+	if err != nil {
+		return err
+	}
+	patch := func(ctx context.Context, name string) error {
+		key := types.NamespacedName{Namespace: account.Namespace, Name: name}
+		err := l.patchOrder(ctx, key, body)
+		if refusalOf(err) == refusedFull || apierrors.IsRequestEntityTooLargeError(err) {
+			if err := l.compact(ctx, key); err != nil {
+				return err
+			}
+			err = l.patchOrder(ctx, key, body)
+		}
+		return err
+	}
+	create := func(ctx context.Context, name string) error {
+		return l.api.Create(ctx, &v1alpha1.OrderVoucher{
+			ObjectMeta: objectMeta(account, name),
+			Spec: v1alpha1.OrderVoucherSpec{
+				ChannelRef: v1alpha1.ChannelReference{Name: account.Name},
+				OrderID:    told.OrderID, OutOrderID: told.OutOrderID,
+				Notifications: []v1alpha1.Notification{notification},
+			},
+		})
+	}
+	return upsert(ctx, account.Name, told.OrderID, patch, create)
+}
+
+func (l *Ledger) patchOrder(ctx context.Context, key types.NamespacedName, body []byte) error {
+	voucher := &v1alpha1.OrderVoucher{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
+	return l.api.Patch(ctx, voucher, client.RawPatch(types.JSONPatchType, body))
+}
+
+type jsonPatchOp struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	Value any    `json:"value"`
+}
+
+// appendPatch appends without reading. Replacing the identity by itself changes nothing
+// on our object and is refused on another's.
+func appendPatch(channel string, told *platform.OrderNotification, notification v1alpha1.Notification) ([]byte, error) {
+	ops := []jsonPatchOp{
+		{"replace", "/spec/channelRef/name", channel},
+		{"replace", "/spec/orderID", told.OrderID},
+		{"add", "/spec/notifications/-", notification},
+	}
+	if told.OutOrderID != "" {
+		ops = append(ops, jsonPatchOp{"add", "/spec/outOrderID", told.OutOrderID})
+	}
+	body, err := json.Marshal(ops)
+	if err != nil {
+		return nil, fmt.Errorf("encode patch: %w", err)
+	}
+	return body, nil
+}
+
+// compact takes from a full list what does not change the folded status.
+func (l *Ledger) compact(ctx context.Context, key types.NamespacedName) error {
+	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		var voucher v1alpha1.OrderVoucher
+		if err := l.api.Get(ctx, key, &voucher); err != nil {
+			return err
+		}
+		drop := order.Compact(voucher.Spec.Notifications, keepNotifications)
+		if len(drop) == 0 {
+			return fmt.Errorf("order %s holds as many notifications as it can, and none is superfluous: delete what you do not need", key)
+		}
+		before := voucher.DeepCopy()
+		voucher.Spec.Notifications = slices.DeleteFunc(voucher.Spec.Notifications, func(n v1alpha1.Notification) bool {
+			return slices.Contains(drop, n.ID)
+		})
+		return l.api.Patch(ctx, &voucher, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	})
+}
+
+// seal turns what a push told into what may be kept: codes hashed and masked, text
+// scrubbed, the body encrypted.
+func seal(account *accounts.Account, push platform.Push, told *platform.OrderNotification) (v1alpha1.Notification, error) {
+	sealed, err := account.Sealer.Seal(push.Body)
+	if err != nil {
+		return v1alpha1.Notification{}, err
+	}
+	secrets := make([]sealing.Secret, 0, len(told.Codes))
+	for _, code := range told.Codes {
+		secrets = append(secrets, code.Text)
+	}
+	masked := account.Mask(told.Codes)
+	notification := v1alpha1.Notification{
+		ID:           told.MessageID,
+		Type:         v1alpha1.NotificationType(told.Kind),
+		PlatformType: told.PlatformType,
+		ReceivedAt:   metav1.NewMicroTime(push.ReceivedAt.UTC()),
+		Succeeded:    told.Succeeded,
+		Reason:       sealing.Excerpt(told.Reason, maxReason, secrets...),
+		Codes:        masked,
+		Truncated:    len(told.Codes) > len(masked),
+		Refund:       refundOf(told.Refund),
+		Sealed:       sealed,
+	}
+	if !told.OccurredAt.IsZero() {
+		at := metav1.NewMicroTime(told.OccurredAt.UTC())
+		notification.OccurredAt = &at
+	}
+	return notification, nil
+}
+
+func refundOf(fact *platform.RefundFact) *v1alpha1.NotifiedRefund {
+	if fact == nil {
+		return nil
+	}
+	refund := &v1alpha1.NotifiedRefund{ID: fact.ID, Quantity: fact.Quantity, Full: fact.Full, Succeeded: fact.Succeeded}
+	if fact.Amount != nil {
+		refund.Amount = &v1alpha1.Money{Currency: fact.Currency, Amount: *fact.Amount}
+	}
+	return refund
+}

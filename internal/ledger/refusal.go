@@ -1,0 +1,58 @@
+package ledger
+
+import (
+	"errors"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// refusal is what the API server's validation says about a fact.
+type refusal int
+
+const (
+	refusedNot       refusal = iota // not refused, or not by validation
+	refusedDuplicate                // the fact is there already
+	refusedOlder                    // a newer change is announced already
+	refusedFull                     // the list is at its bound
+	refusedForeign                  // the object is another Channel's, or another id's
+	refusedOther                    // anything else
+)
+
+// olderMessage is how the rules on Announcement begin (api/v1alpha1).
+const olderMessage = "older than the announced change"
+
+// refusalOf reads the causes of a validation error. An object of another identity
+// outranks the rest: what it holds does not concern us.
+func refusalOf(err error) refusal {
+	status, ok := errors.AsType[apierrors.APIStatus](err)
+	if !ok || !apierrors.IsInvalid(err) || status.Status().Details == nil {
+		return refusedNot
+	}
+	found := refusedOther
+	for _, cause := range status.Status().Details.Causes {
+		switch one := causeOf(cause); {
+		case one == refusedForeign:
+			return refusedForeign
+		case one != refusedOther:
+			found = one
+		}
+	}
+	return found
+}
+
+func causeOf(cause metav1.StatusCause) refusal {
+	switch {
+	case cause.Field == "spec.channelRef" || cause.Field == "spec.productID" || cause.Field == "spec.orderID":
+		return refusedForeign
+	case cause.Type == metav1.CauseTypeFieldValueDuplicate && strings.HasPrefix(cause.Field, "spec.notifications"):
+		return refusedDuplicate
+	case strings.HasPrefix(cause.Field, "spec.announced.") && strings.Contains(cause.Message, olderMessage):
+		return refusedOlder
+	case cause.Type == metav1.CauseTypeTooMany && strings.HasPrefix(cause.Field, "spec.notifications"):
+		return refusedFull
+	default:
+		return refusedOther
+	}
+}

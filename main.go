@@ -1,0 +1,238 @@
+// Command manager receives the platforms' pushes and keeps Channels, ProductSyncs and
+// OrderVouchers true. This file is flags and wiring: the one place that names the
+// platforms.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/controllers"
+	"github.com/laidoulaile/channel-operator/internal/accounts"
+	"github.com/laidoulaile/channel-operator/internal/ledger"
+	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/platform/fliggy"
+	"github.com/laidoulaile/channel-operator/webhookserver"
+)
+
+// version is set when the binary is linked.
+var version = "dev"
+
+// adapters are the platforms this manager speaks.
+var adapters = map[v1alpha1.Platform]platform.Adapter{
+	v1alpha1.PlatformFliggy: fliggy.Adapter{},
+}
+
+// shutdownTimeout is how long everything gets to finish, the accepted pushes first.
+const shutdownTimeout = 25 * time.Second
+
+// options are the flags.
+type options struct {
+	pushAddress, metricsAddress, probeAddress string
+	metricsSecure                             bool
+	metricsCertPath                           string
+	journalDir                                string
+	leaderElect                               bool
+	leaderElectNamespace                      string
+	allowPrivate                              bool
+	trustedProxies                            string
+	workers                                   int
+	log                                       zap.Options
+}
+
+func main() {
+	o := parse(flag.CommandLine)
+	if err := run(ctrl.SetupSignalHandler(), o); err != nil {
+		ctrl.Log.Error(err, "manager ended")
+		os.Exit(1)
+	}
+}
+
+func parse(flags *flag.FlagSet) options {
+	var o options
+	flags.StringVar(&o.pushAddress, "push-bind-address", ":8080", "Address on which platforms' pushes are received, behind the ingress.")
+	flags.StringVar(&o.metricsAddress, "metrics-bind-address", ":8081", "Address of /metrics; 0 turns it off.")
+	flags.BoolVar(&o.metricsSecure, "metrics-secure", true, "Serve /metrics over TLS to authenticated and authorised callers only.")
+	flags.StringVar(&o.metricsCertPath, "metrics-cert-path", "", "Folder with tls.crt and tls.key for /metrics; empty: a self-signed pair.")
+	flags.StringVar(&o.probeAddress, "health-probe-bind-address", ":8082", "Address of /healthz and /readyz.")
+	flags.StringVar(&o.journalDir, "journal-dir", "", "Folder for the journal of pushes. This version has no journal: every push is committed to the API server before it is acknowledged, and nothing is written there.")
+	flags.BoolVar(&o.leaderElect, "leader-elect", false, "Let only one of several replicas run the controllers; every replica receives.")
+	flags.StringVar(&o.leaderElectNamespace, "leader-elect-namespace", "", "Namespace of the lease; empty: the manager's own.")
+	flags.BoolVar(&o.allowPrivate, "allow-private-endpoints", false, "Let Channels' endpoints be plain http and private addresses. For local stacks.")
+	flags.StringVar(&o.trustedProxies, "trusted-proxies", "", "CIDRs of the proxies in front, separated by commas: behind them, and only behind them, X-Forwarded-For says whom a push comes from.")
+	flags.IntVar(&o.workers, "workers", 16, "How many products, and how many orders, are looked at at a time.")
+	o.log.BindFlags(flags)
+	_ = flags.Parse(os.Args[1:]) // ExitOnError: it does not return an error
+	return o
+}
+
+func run(ctx context.Context, o options) error {
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.log)))
+	proxies, err := parsePrefixes(o.trustedProxies)
+	if err != nil {
+		return err
+	}
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("find the API server (--kubeconfig, or in the cluster): %w", err)
+	}
+	// Receiving must not queue behind a client-side limit: the API server's own fairness limits us.
+	config.QPS = -1
+	mgr, err := ctrl.NewManager(config, managerOptions(o))
+	if err != nil {
+		return fmt.Errorf("make the manager: %w", err)
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.pushAddress)
+	if err != nil {
+		return fmt.Errorf("--push-bind-address: %w", err)
+	}
+	if err := assemble(ctx, mgr, config, o, listener, proxies); err != nil {
+		_ = listener.Close()
+		return err
+	}
+	if o.journalDir != "" {
+		ctrl.Log.Info("this version has no journal: pushes are committed to the API server before they are acknowledged", "journalDir", o.journalDir)
+	}
+	ctrl.Log.Info("starting", "version", version)
+	return mgr.Start(ctx)
+}
+
+func managerOptions(o options) ctrl.Options {
+	metricsOptions := metricsserver.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure, CertDir: o.metricsCertPath}
+	if o.metricsSecure {
+		metricsOptions.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
+	return ctrl.Options{
+		Scheme:                        newScheme(),
+		Metrics:                       metricsOptions,
+		HealthProbeBindAddress:        o.probeAddress,
+		LeaderElection:                o.leaderElect,
+		LeaderElectionID:              "channel-operator." + v1alpha1.GroupName,
+		LeaderElectionNamespace:       o.leaderElectNamespace,
+		LeaderElectionReleaseOnCancel: true, // the process ends right after
+		GracefulShutdownTimeout:       ptr.To(shutdownTimeout),
+		Cache: cache.Options{
+			DefaultTransform: cache.TransformStripManagedFields(),
+			ByObject: map[client.Object]cache.ByObject{
+				&v1alpha1.OrderVoucher{}: {Transform: stripSealed},
+			},
+		},
+		// Secrets are read from the API server when they are needed; only their metadata is watched.
+		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
+	}
+}
+
+// stripSealed keeps out of memory what the controllers never look at. Nothing is ever
+// written back from a cached object whole.
+func stripSealed(object any) (any, error) {
+	if voucher, ok := object.(*v1alpha1.OrderVoucher); ok {
+		voucher.ManagedFields = nil
+		for i := range voucher.Spec.Notifications {
+			voucher.Spec.Notifications[i].Sealed = ""
+		}
+	}
+	return object, nil
+}
+
+// assemble wires accounts, ledger, push server and controllers into the manager.
+func assemble(ctx context.Context, mgr ctrl.Manager, config *rest.Config, o options, listener net.Listener, proxies []netip.Prefix) error {
+	direct, err := client.New(config, client.Options{Scheme: mgr.GetScheme()})
+	if err != nil {
+		return fmt.Errorf("make the ledger's client: %w", err)
+	}
+	book := ledger.New(direct)
+	registry := accounts.NewRegistry(accounts.Options{
+		Adapters: adapters, Channels: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Writer: mgr.GetClient(),
+		RoundTripper: platform.NewRoundTripper(o.allowPrivate), AllowPrivate: o.allowPrivate,
+	})
+	receivers := map[v1alpha1.Platform]platform.Receiver{}
+	for name, adapter := range adapters {
+		receivers[name] = adapter
+	}
+	server := webhookserver.New(webhookserver.Options{
+		Listener: listener, Receivers: receivers, Accounts: registry, Recorder: book, TrustedProxies: proxies,
+	})
+	metrics.Registry.MustRegister(platform.Collectors()...)
+	metrics.Registry.MustRegister(webhookserver.Collectors()...)
+	metrics.Registry.MustRegister(controllers.Collectors()...)
+	return errors.Join(
+		registry.SetupWithManager(mgr),
+		mgr.Add(book),
+		mgr.Add(server),
+		addControllers(ctx, mgr, registry, book, o.workers),
+		mgr.AddHealthzCheck("ping", healthz.Ping),
+		mgr.AddReadyzCheck("accounts", func(*http.Request) error {
+			if !registry.Ready() {
+				return accounts.ErrNotKnownYet
+			}
+			return nil
+		}),
+	)
+}
+
+func addControllers(ctx context.Context, mgr ctrl.Manager, registry *accounts.Registry, book *ledger.Ledger, workers int) error {
+	events := mgr.GetEventRecorder("channel-operator")
+	doubts := make(chan event.GenericEvent, 64)
+	doubt := func(channel types.NamespacedName) {
+		object := &v1alpha1.Channel{ObjectMeta: metav1.ObjectMeta{Namespace: channel.Namespace, Name: channel.Name}}
+		select {
+		case doubts <- event.GenericEvent{Object: object}:
+		default: // enough doubts are waiting: the Channel is looked at anyway
+		}
+	}
+	return errors.Join(
+		controllers.AddIndexes(ctx, mgr.GetFieldIndexer()),
+		(&controllers.ChannelReconciler{Client: mgr.GetClient(), Events: events, Accounts: registry, Discoverer: book,
+			PushPath: webhookserver.WebhookPath, Now: time.Now, Doubts: doubts}).SetupWithManager(mgr),
+		(&controllers.ProductSyncReconciler{Client: mgr.GetClient(), Events: events, Accounts: registry,
+			Doubt: doubt, Workers: workers, Now: time.Now}).SetupWithManager(mgr),
+		(&controllers.OrderVoucherReconciler{Client: mgr.GetClient(), Events: events, Accounts: registry,
+			Doubt: doubt, Workers: workers, Now: time.Now}).SetupWithManager(mgr),
+	)
+}
+
+func newScheme() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+	return scheme
+}
+
+func parsePrefixes(list string) ([]netip.Prefix, error) {
+	var prefixes []netip.Prefix
+	for _, text := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' }) {
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("--trusted-proxies: %w", err)
+		}
+		prefixes = append(prefixes, prefix.Masked())
+	}
+	return prefixes, nil
+}
