@@ -350,7 +350,8 @@ func readRefunds(envelope object) []platform.RefundFact {
 }
 
 // readRefundFact reads one refund. Documented: 2001 is applied for, 2002 and 2004 are
-// paid in full and in part, 2003 failed.
+// paid in full and in part, 2003 failed. Whether "in full" speaks of this refund or of
+// the order is unknown, so Full is left to the order's own refundStatus.
 func readRefundFact(entry object) platform.RefundFact {
 	entry.require("refundStatus")
 	state := refundStates[entry.text("refundStatus")]
@@ -359,7 +360,6 @@ func readRefundFact(entry object) platform.RefundFact {
 		Currency: currency,
 		Amount:   entry.count("refundFee"),
 		Quantity: entry.count("refundQuantity"),
-		Full:     state == platform.RefundFull,
 		Reason:   shorten(entry.text("failReason"), maxReason),
 		At:       appliedAt(entry),
 	}
