@@ -71,6 +71,10 @@ type FliggyQuirks struct {
 	// RefundTimeMillis answers gmtApplyRefund as 13-digit ms in place of China local time
 	// text; its form is UNKNOWN.
 	RefundTimeMillis bool `json:"refundTimeMillis,omitempty"`
+	// PaidRefundIs2002 answers every paid refund in searchRefundOrder's list with 2002,
+	// in place of 2004 for one of a part: whether that field speaks of the refund or of
+	// the order is UNKNOWN.
+	PaidRefundIs2002 bool `json:"paidRefundIs2002,omitempty"`
 	// RefundSign is which signed text searchRefundOrder takes: "printed" with the
 	// trailing underscore (DOC), "plain" without (CODE), empty either.
 	RefundSign string `json:"refundSign,omitempty"`

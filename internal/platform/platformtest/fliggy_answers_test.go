@@ -225,7 +225,7 @@ func TestOrderLife(t *testing.T) {
 		FailReason          string
 	}
 	must(t, json.Unmarshal(data, &refunds))
-	if code != "2000" || len(refunds) != 2 || refunds[0].RefundStatus != FliggyRefunded || refunds[1].FailReason != "too late" {
+	if code != "2000" || len(refunds) != 2 || refunds[0].RefundStatus != FliggyPartRefunded || refunds[1].FailReason != "too late" {
 		t.Errorf("%s %s", code, data)
 	}
 	_, data = a.ask("searchRefundOrder", testOrder, map[string]any{"orderId": json.Number(testOrder), "distributorRefundId": refunds[1].DistributorRefundID})

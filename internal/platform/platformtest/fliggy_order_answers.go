@@ -89,13 +89,22 @@ func (f *Fliggy) answerRefunds(q fliggyQuestion) (any, error) {
 			continue
 		}
 		refund := map[string]any{"distributorRefundId": r.ID, "gmtApplyRefund": f.refundTime(r.AppliedAt),
-			"refundStatus": r.Status, "refundQuantity": r.Quantity, "refundFee": r.Fee}
+			"refundStatus": f.refundStatus(r), "refundQuantity": r.Quantity, "refundFee": r.Fee}
 		if r.Reason != "" {
 			refund["failReason"] = r.Reason
 		}
 		refunds = append(refunds, refund)
 	}
 	return refunds, nil
+}
+
+// refundStatus of one refund: 2004 where it paid back a part (INFER from the one list
+// of refund statuses there is).
+func (f *Fliggy) refundStatus(r OrderRefund) int {
+	if r.paid() && f.quirks.PaidRefundIs2002 {
+		return FliggyRefunded
+	}
+	return r.Status
 }
 
 func (f *Fliggy) refundTime(t time.Time) any {

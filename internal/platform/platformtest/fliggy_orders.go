@@ -68,6 +68,10 @@ type OrderRefund struct {
 	Full      bool      `json:"full"`
 }
 
+func (r OrderRefund) paid() bool {
+	return r.Status == FliggyRefunded || r.Status == FliggyPartRefunded
+}
+
 func (o *Order) clone() *Order {
 	copied := *o
 	copied.Codes, copied.Refunds = slices.Clone(o.Codes), slices.Clone(o.Refunds)
@@ -184,12 +188,12 @@ func (f *Fliggy) RequestRefund(id string, fee, quantity int64, full bool) ([]byt
 // is one, else a new one. The order's status stays as it is (UNKNOWN).
 func (f *Fliggy) Refund(id string, fee, quantity int64, full bool) ([]byte, error) {
 	return f.transition(id, func(o *Order) error {
-		refund := o.openRefund(fee, quantity, full)
-		refund.Status, refund.Fee, refund.Quantity, refund.Full = FliggyRefunded, fee, quantity, full
 		o.RefundStatus = FliggyPartRefunded
 		if full {
 			o.RefundStatus = FliggyRefunded
 		}
+		refund := o.openRefund(fee, quantity, full)
+		refund.Status, refund.Fee, refund.Quantity, refund.Full = o.RefundStatus, fee, quantity, full
 		o.refundCodes(quantity, full)
 		return nil
 	}, (*Fliggy).refundPush)
@@ -240,7 +244,7 @@ func (o *Order) refundCodes(quantity int64, full bool) {
 // refunded is what was paid back in all.
 func (o *Order) refunded() (fee, quantity int64) {
 	for _, r := range o.Refunds {
-		if r.Status == FliggyRefunded {
+		if r.paid() {
 			fee, quantity = fee+r.Fee, quantity+r.Quantity
 		}
 	}

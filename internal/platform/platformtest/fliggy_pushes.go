@@ -60,7 +60,7 @@ func (f *Fliggy) refundPush(o *Order) []byte {
 	data := map[string]any{"success": true}
 	if len(o.Refunds) > 0 {
 		r := o.Refunds[len(o.Refunds)-1]
-		data = map[string]any{"success": r.Status == FliggyRefunded, "refundFee": r.Fee, "refundType": 3,
+		data = map[string]any{"success": r.paid(), "refundFee": r.Fee, "refundType": 3,
 			"distributorRefundId": r.ID, "refundQuantity": r.Quantity}
 		if r.Full {
 			data["refundType"] = 1

@@ -1,0 +1,145 @@
+package platformtest
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/laidoulaile/channel-operator/internal/platform"
+)
+
+// Subject is an adapter under test and what the suite cannot know of its platform.
+// The adapter's test fills it in whole; what the platform lacks is said, not left out.
+type Subject struct {
+	Adapter platform.Adapter
+
+	// Account is the id of the account that the running fake holds.
+	Account string
+	// Good credentials work. Bad ones are well-formed and somebody else's. Each of the
+	// Unusable lacks a key or has one that does not parse.
+	Good, Bad platform.Credentials
+	Unusable  []platform.Credentials
+
+	// Types are the platform's names of all pushes the adapter knows.
+	Types []string
+	// Samples has at least one push for each path.
+	Samples []Sample
+	// Malformed are pushes that can never be accepted, besides those the suite makes up.
+	Malformed []Malformed
+	// Verdict is what the platform makes of a reply to a push at the path.
+	Verdict func(path string, reply platform.Reply) Verdict
+	// RefusedInBody are the paths where a refusal is a 200 whose body refuses.
+	RefusedInBody []string
+
+	// NoProducts and NoOrders declare what the platform cannot be asked.
+	NoProducts, NoOrders bool
+	// Start serves a fresh fake until the test ends.
+	Start func(*testing.T) Running
+	// Product is one that the fake has; UnknownProduct is not there. Unused with NoProducts.
+	Product, UnknownProduct string
+	// Order is one that the fake has; UnknownOrder is not there. Unused with NoOrders.
+	Order, UnknownOrder platform.OrderQuestion
+}
+
+// Sample is a push as the platform sends it.
+type Sample struct {
+	Name, Path string
+	Query      url.Values
+	Header     http.Header
+	Body       []byte
+	// Account the push names; empty if it names none.
+	Account string
+	// Type it must have; "unknown" for one that the adapter does not know.
+	Type string
+	// Events is how many it must give.
+	Events int
+	// Signed: it carries a signature, made with the Good credentials.
+	Signed bool
+	// Secrets are texts in the body that must never be shown, such as its codes.
+	Secrets []string
+}
+
+func (s Sample) push(body []byte) platform.Push {
+	return platform.Push{Path: s.Path, Query: s.Query, Header: s.Header, Body: body, ReceivedAt: time.Now()}
+}
+
+// Malformed is a push that will never be accepted.
+type Malformed struct {
+	Name, Path string
+	Header     http.Header
+	Body       []byte
+}
+
+// Running is a fake that answers.
+type Running struct {
+	// Endpoint is its base URL.
+	Endpoint string
+	// Inject adds a fault to its script.
+	Inject func(Fault)
+	// Catalogue are the product ids that a listing gives, in any order. It should need
+	// several pages.
+	Catalogue []string
+	// Secrets are texts in its answers that no error may hold.
+	Secrets []string
+}
+
+// check is one thing that an adapter must hold to; its error says what does not.
+type check struct {
+	name string
+	run  func(Subject) error
+}
+
+// askCheck is one that needs a running fake.
+type askCheck struct {
+	name string
+	run  func(Subject, asking) error
+}
+
+// Conformance is what every adapter must pass. It knows an adapter only by the
+// platform.Adapter boundary.
+func Conformance(t *testing.T, s Subject) {
+	if err := s.complete(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range pushChecks {
+		t.Run("push/"+c.name, func(t *testing.T) { report(t, c.run(s)) })
+	}
+	for _, c := range askChecks {
+		t.Run("ask/"+c.name, func(t *testing.T) {
+			report(t, c.run(s, asking{s, s.Start(t)}))
+		})
+	}
+}
+
+// complete refuses a Subject that would let checks pass for want of material.
+func (s Subject) complete() error {
+	products := s.NoProducts || s.Product != "" && s.UnknownProduct != ""
+	orders := s.NoOrders || s.Order != platform.OrderQuestion{} && s.UnknownOrder != platform.OrderQuestion{}
+	switch {
+	case s.Adapter == nil, s.Account == "", s.Verdict == nil, s.Start == nil:
+		return errors.New("the Subject needs Adapter, Account, Verdict and Start")
+	case len(s.Good) == 0, len(s.Bad) == 0, len(s.Unusable) == 0:
+		return errors.New("the Subject needs Good, Bad and Unusable credentials")
+	case len(s.Types) == 0, len(s.Samples) == 0, len(s.Malformed) == 0:
+		return errors.New("the Subject needs Types, Samples and Malformed pushes")
+	case !products, !orders:
+		return errors.New("the Subject needs a known and an unknown product and order, or NoProducts and NoOrders")
+	}
+	return nil
+}
+
+// report tells each of joined errors on its own line.
+func report(t *testing.T, err error) {
+	t.Helper()
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			report(t, e)
+		}
+		return
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
