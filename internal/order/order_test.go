@@ -251,6 +251,23 @@ func TestFold(t *testing.T) {
 			},
 			phase: v1alpha1.OrderPartlyRefunded, refunded: "1.00 CNY", doubts: []string{"Refunded says 2.00 CNY refunded"},
 		},
+		"answer: partly refunded, fewer than were pushed": {
+			pushes: pushes{push("1", refunded, 0, refund(v1alpha1.NotifiedRefund{Quantity: ptr.To[int64](2)}))},
+			answer: &Answer{State: Issued, RefundState: RefundPartly, RefundedQuantity: ptr.To[int64](1)},
+			phase:  v1alpha1.OrderPartlyRefunded, doubts: []string{"Refunded says 2 refunded"},
+		},
+		"answer: partly refunded, says the platform of codes that all are": {
+			answer: &Answer{State: Issued, RefundState: RefundPartly, Codes: []v1alpha1.Code{code("a", 1, 0, 1)}},
+			phase:  v1alpha1.OrderPartlyRefunded, codes: "1", used: "0/1", final: true,
+		},
+		"answer: a refund without numbers that it does not know": {
+			pushes: pushes{push("1", refunded, 0)}, answer: &Answer{State: Issued, RefundState: RefundNone},
+			phase: v1alpha1.OrderIssued, doubts: []string{"Refunded says refunded"},
+		},
+		"answer: a code is gone with its cancelled order": {
+			pushes: pushes{push("1", issued, 0, two)}, answer: &Answer{State: Cancelled},
+			phase: v1alpha1.OrderCancelled, final: true,
+		},
 		"answer: partly refunded, all was pushed": {
 			pushes: pushes{push("1", refunded, 0, refund(v1alpha1.NotifiedRefund{Full: true}))},
 			answer: &Answer{State: Issued, RefundState: RefundPartly, Currency: "CNY"},
@@ -376,6 +393,14 @@ func TestFold(t *testing.T) {
 			},
 			phase: v1alpha1.OrderRefundRequested, undecided: 1,
 		},
+		"trusted: refunded, and failed in another attempt": {
+			trusted: true,
+			pushes: pushes{
+				push("1", refunded, 1, refund(v1alpha1.NotifiedRefund{ID: "r1", Succeeded: ptr.To(false)})),
+				push("2", refunded, 0, refund(v1alpha1.NotifiedRefund{ID: "r1", Amount: yuan(100)})),
+			},
+			phase: v1alpha1.OrderPartlyRefunded, refunded: "1.00 CNY",
+		},
 		"trusted: partly refunded": {
 			trusted: true,
 			pushes: pushes{
@@ -482,6 +507,39 @@ func TestAsksForRefunds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if got := AsksForRefunds(test.pushes, test.previous); got != test.want {
 				t.Errorf("got %t", got)
+			}
+		})
+	}
+}
+
+// The refunded quantity counts as persons where the codes do not tell theirs.
+func TestFoldRefundedPersons(t *testing.T) {
+	answer := Answer{State: Issued, RefundedQuantity: ptr.To[int64](1), Codes: []v1alpha1.Code{code("a", 3, 0, -1)}}
+	if got := Fold(nil, Evidence{Answer: &answer}).Status.Totals.Refunded; got != 1 {
+		t.Errorf("by the quantity: %d", got)
+	}
+	answer.Codes = []v1alpha1.Code{code("a", 3, 0, 2)}
+	if got := Fold(nil, Evidence{Answer: &answer}).Status.Totals.Refunded; got != 2 {
+		t.Errorf("by the codes: %d", got)
+	}
+}
+
+// Each of these has a part of the status that only it tells.
+func TestCompactKeepsWhatIsNeeded(t *testing.T) {
+	r1 := refund(v1alpha1.NotifiedRefund{ID: "r1"})
+	for name, all := range map[string]pushes{
+		"the persons":      {push("1", used, 1, naming(code("a", 4, 1, -1))), push("2", used, 2, naming(code("a", -1, 1, -1)))},
+		"the issuing":      {push("1", issued, 1, naming(code("a", 1, -1, -1))), push("2", used, 2, naming(code("a", 1, 1, -1)))},
+		"another code":     {push("1", used, 1, naming(code("b", 1, 1, -1))), push("2", used, 2, naming(code("a", 1, 1, -1)))},
+		"the refunded":     {push("1", refunded, 1, naming(code("a", 1, -1, 1)), r1), push("2", refunded, 2, r1)},
+		"the requested":    {push("1", requested, 1, naming(code("a", 1, -1, -1)), r1), push("2", requested, 2, r1)},
+		"the request":      {push("1", requested, 1, r1), push("2", refunded, 0, r1, succeeded(false))},
+		"the cancellation": {push("1", cancelled, 1), push("2", refunded, 2)},
+		"the payment":      {push("1", paidFor, 1), push("2", issued, 2)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if drop := Compact(all, 0); len(drop) > 0 {
+				t.Errorf("dropped %v", drop)
 			}
 		})
 	}

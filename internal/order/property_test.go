@@ -32,7 +32,7 @@ var (
 	someCode = rapid.Custom(func(t *rapid.T) v1alpha1.Code {
 		id := rapid.SampledFrom([]string{"a", "b", "c", ""}).Draw(t, "code")
 		return v1alpha1.Code{
-			ID: id, Hint: id + "•••", Persons: optional(someNumber).Draw(t, "persons"),
+			ID: id, Hint: id + rapid.SampledFrom([]string{"•••", "••", ""}).Draw(t, "hint"), Persons: optional(someNumber).Draw(t, "persons"),
 			Used: optional(someNumber).Draw(t, "used"), Refunded: optional(someNumber).Draw(t, "refunded"),
 		}
 	})
