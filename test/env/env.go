@@ -61,23 +61,33 @@ func isRoot(dir string) bool {
 	return strings.TrimSpace(first) == "module "+modulePath
 }
 
+var binaries = []string{"etcd", "kube-apiserver", "kubectl"}
+
 // Assets is the directory with etcd, kube-apiserver and kubectl: KUBEBUILDER_ASSETS
-// if set, else bin/k8s of this module.
+// if it has them, else bin/k8s of this module. `bin/controlplane assets` looks at the
+// same places in the same order.
 func Assets() (string, error) {
-	dir := os.Getenv("KUBEBUILDER_ASSETS")
-	if dir == "" {
-		root, err := Root()
-		if err != nil {
-			return "", err
-		}
-		dir = filepath.Join(root, "bin", "k8s")
+	if dir := os.Getenv("KUBEBUILDER_ASSETS"); dir != "" && missing(dir) == nil {
+		return dir, nil
 	}
-	for _, name := range []string{"etcd", "kube-apiserver", "kubectl"} {
-		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
-			return "", fmt.Errorf("control-plane binaries are incomplete: %w (run `make k8s`, or set KUBEBUILDER_ASSETS)", err)
-		}
+	root, err := Root()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(root, "bin", "k8s")
+	if err := missing(dir); err != nil {
+		return "", fmt.Errorf("no control-plane binaries: %w (run `make k8s`, or set KUBEBUILDER_ASSETS)", err)
 	}
 	return dir, nil
+}
+
+func missing(dir string) error {
+	for _, name := range binaries {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Main runs the tests of one binary against a fresh API server with the CRDs of
@@ -117,8 +127,14 @@ func prepare() (*envtest.Environment, error) {
 	if err != nil {
 		return nil, err
 	}
+	// By path: envtest itself would take KUBEBUILDER_ASSETS, empty or incomplete as it may be.
+	controlPlane := envtest.ControlPlane{
+		APIServer:   &envtest.APIServer{Path: filepath.Join(assets, "kube-apiserver")},
+		Etcd:        &envtest.Etcd{Path: filepath.Join(assets, "etcd")},
+		KubectlPath: filepath.Join(assets, "kubectl"),
+	}
 	return &envtest.Environment{
-		BinaryAssetsDirectory:    assets,
+		ControlPlane:             controlPlane,
 		CRDDirectoryPaths:        []string{filepath.Join(root, "config", "crd", "bases")},
 		ErrorIfCRDPathMissing:    true,
 		ControlPlaneStartTimeout: startTimeout,

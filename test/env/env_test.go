@@ -46,11 +46,36 @@ func TestRootOutsideTheModule(t *testing.T) {
 	}
 }
 
-func TestAssetsTellsWhatToRun(t *testing.T) {
-	t.Setenv("KUBEBUILDER_ASSETS", t.TempDir())
-	_, err := Assets()
-	if err == nil || !strings.Contains(err.Error(), "make k8s") {
-		t.Fatalf("Assets() with an empty directory: %v, want an error that names `make k8s`", err)
+func TestAssets(t *testing.T) {
+	root, err := Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := filepath.Join(root, "bin", "k8s")
+	whole := t.TempDir()
+	for _, name := range binaries {
+		if err := os.WriteFile(filepath.Join(whole, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, test := range map[string]struct{ env, want string }{
+		"set":            {whole, whole},
+		"empty":          {"", own},
+		"set, but empty": {t.TempDir(), own},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("KUBEBUILDER_ASSETS", test.env)
+			got, err := Assets()
+			if missing(own) != nil && test.want == own {
+				if err == nil || !strings.Contains(err.Error(), "make k8s") {
+					t.Errorf("Assets() without binaries: %v, want an error that names `make k8s`", err)
+				}
+				return
+			}
+			if err != nil || got != test.want {
+				t.Errorf("Assets() = %s, %v, want %s", got, err, test.want)
+			}
+		})
 	}
 }
 

@@ -1,0 +1,111 @@
+# `make help` explains every target.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS   += --no-builtin-rules
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME ?= 10m
+ONCE     ?=
+
+GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+
+CONTROLLER_GEN := bin/tools/controller-gen
+CRD_REF_DOCS   := bin/tools/crd-ref-docs
+GOLANGCI_LINT  := bin/tools/golangci-lint
+
+# What `make generate` writes.
+GENERATED := api/v1alpha1/zz_generated.deepcopy.go api/v1alpha1/applyconfiguration config/crd/bases config/rbac/role.yaml docs/reference
+
+.DEFAULT_GOAL := help
+.PHONY: FORCE
+
+##@ Use
+
+.PHONY: help
+help: ## Explain the targets
+	@awk 'BEGIN {FS = ":.*## "} \
+		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: bin/manager bin/controlplane bin/platformsim ## Build bin/manager, bin/controlplane and bin/platformsim
+
+.PHONY: run
+run: build k8s bin/run ## Run it all here: API server, fake platforms, manager, samples, pushes (ONCE=1: stop when all is Ready)
+	@ONCE="$(ONCE)" exec bin/run
+
+.PHONY: k8s
+k8s: bin/controlplane ## Make bin/k8s (etcd, kube-apiserver, kubectl) if it is missing: about 7 minutes, once
+	@bin/controlplane assets
+
+##@ Develop
+
+.PHONY: check
+check: verify-generate lint test ## Everything CI checks: generated files, lint, tests
+
+.PHONY: test
+test: k8s ## Run all tests, with the race detector, against a real API server
+	go test -race -p 2 -timeout 20m ./...
+
+.PHONY: generate
+generate: $(CONTROLLER_GEN) $(CRD_REF_DOCS) ## Write deepcopy, apply configurations, CRDs, the RBAC role and the API reference
+	$(CONTROLLER_GEN) paths=./api/... \
+		object:headerFile=hack/boilerplate.go.txt \
+		applyconfiguration:headerFile=hack/boilerplate.go.txt \
+		crd output:crd:dir=config/crd/bases
+	$(CONTROLLER_GEN) paths=./controllers/... rbac:roleName=manager-role output:rbac:dir=config/rbac
+	mkdir -p docs/reference
+	$(CRD_REF_DOCS) --log-level WARN --config hack/tools/crd-ref-docs.yaml --renderer markdown \
+		--source-path api/v1alpha1 --output-path docs/reference/api.md
+
+.PHONY: verify-generate
+verify-generate: generate ## Fail if a generated file is not as `make generate` leaves it
+	@if ! git diff --exit-code -- $(GENERATED) || git ls-files --others --exclude-standard -- $(GENERATED) | grep .; then \
+		echo "Generated files are not what is committed or staged. 'make generate' has just written them: git add them."; \
+		exit 1; \
+	fi
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## Lint Go code, the API's conventions and the rooms' import rules
+	$(GOLANGCI_LINT) run ./...
+
+.PHONY: fmt
+fmt: $(GOLANGCI_LINT) ## Format Go code and order its imports
+	$(GOLANGCI_LINT) fmt ./...
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (default 10m) each
+	FUZZTIME=$(FUZZTIME) hack/fuzz.sh
+
+.PHONY: bench
+bench: build k8s ## Measure it on this machine: writes docs/benchmarks
+	go run ./hack/bench
+
+.PHONY: clean
+clean: ## Remove what was built, except bin/k8s
+	rm -rf bin/manager bin/controlplane bin/platformsim bin/run bin/tools
+
+.PHONY: clean-all
+clean-all: clean ## Remove bin/k8s too; making it again takes minutes
+	rm -rf bin/k8s
+
+# The go command knows best whether there is anything to do.
+
+bin/manager: FORCE
+	@$(GO_BUILD) -o $@ .
+
+bin/controlplane bin/platformsim bin/run: bin/%: FORCE
+	@$(GO_BUILD) -o $@ ./hack/$*
+
+# Tools have modules of their own, so that the product's go.mod holds only what it uses.
+
+$(CONTROLLER_GEN): hack/tools/go.mod hack/tools/go.sum
+	cd hack/tools && go build -o ../../$@ sigs.k8s.io/controller-tools/cmd/controller-gen
+
+$(CRD_REF_DOCS): hack/tools/go.mod hack/tools/go.sum
+	cd hack/tools && go build -o ../../$@ github.com/elastic/crd-ref-docs
+
+$(GOLANGCI_LINT): hack/tools/lint/go.mod hack/tools/lint/go.sum
+	@echo "building golangci-lint with the Kubernetes API linter, once"
+	cd hack/tools/lint && go build -o ../../../$@ sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter
