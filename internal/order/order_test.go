@@ -528,10 +528,13 @@ func TestFoldRefundedPersons(t *testing.T) {
 func TestCompactKeepsWhatIsNeeded(t *testing.T) {
 	r1 := refund(v1alpha1.NotifiedRefund{ID: "r1"})
 	for name, all := range map[string]pushes{
-		"the persons":      {push("1", used, 1, naming(code("a", 4, 1, -1))), push("2", used, 2, naming(code("a", -1, 1, -1)))},
-		"the issuing":      {push("1", issued, 1, naming(code("a", 1, -1, -1))), push("2", used, 2, naming(code("a", 1, 1, -1)))},
-		"another code":     {push("1", used, 1, naming(code("b", 1, 1, -1))), push("2", used, 2, naming(code("a", 1, 1, -1)))},
-		"the refunded":     {push("1", refunded, 1, naming(code("a", 1, -1, 1)), r1), push("2", refunded, 2, r1)},
+		"the persons":  {push("1", used, 1, naming(code("a", 4, 1, -1))), push("2", used, 2, naming(code("a", -1, 1, -1)))},
+		"the issuing":  {push("1", issued, 1, naming(code("a", 1, -1, -1))), push("2", used, 2, naming(code("a", 1, 1, -1)))},
+		"another code": {push("1", used, 1, naming(code("b", 1, 1, -1))), push("2", used, 2, naming(code("a", 1, 1, -1)))},
+		"the refunded": {
+			push("1", refunded, 1, naming(code("a", -1, -1, 1)), r1), push("2", refunded, 2, r1),
+			push("3", used, 3, naming(code("a", 2, 1, -1))),
+		},
 		"the requested":    {push("1", requested, 1, naming(code("a", 1, -1, -1)), r1), push("2", requested, 2, r1)},
 		"the request":      {push("1", requested, 1, r1), push("2", refunded, 0, r1, succeeded(false))},
 		"the cancellation": {push("1", cancelled, 1), push("2", refunded, 2)},
