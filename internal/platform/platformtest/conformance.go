@@ -94,7 +94,7 @@ type check struct {
 // askCheck is one that needs a running fake.
 type askCheck struct {
 	name string
-	run  func(Subject, asking) error
+	run  func(asking) error
 }
 
 // Conformance is what every adapter must pass. It knows an adapter only by the
@@ -108,7 +108,7 @@ func Conformance(t *testing.T, s Subject) {
 	}
 	for _, c := range askChecks {
 		t.Run("ask/"+c.name, func(t *testing.T) {
-			report(t, c.run(s, asking{s, s.Start(t)}))
+			report(t, c.run(asking{s, s.Start(t)}))
 		})
 	}
 }

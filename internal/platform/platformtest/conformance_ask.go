@@ -101,12 +101,15 @@ func (a asking) secrets() []string {
 	return all
 }
 
+// told is an error's text, or that there is none.
+func told(err error) string { return fmt.Sprint(err) }
+
 // failed checks that an error is classified as wanted and tells no secret.
 func (a asking) failed(err error, kind platform.Kind, reasons ...platform.Reason) error {
 	e, ok := errors.AsType[*platform.Error](err)
 	switch {
 	case !ok:
-		return fmt.Errorf("want an *Error of kind %s, not %v", kind, err)
+		return fmt.Errorf("want an *Error of kind %s, not %s", kind, told(err))
 	case e.Kind != kind || !slices.Contains(reasons, e.Reason):
 		return fmt.Errorf("%s/%s, want %s/%s: %w", e.Kind, e.Reason, kind, reasons, err)
 	case e.Op == "":
@@ -115,7 +118,8 @@ func (a asking) failed(err error, kind platform.Kind, reasons ...platform.Reason
 	return holdsNone(fmt.Sprintf("%v %+v %s", err, e, e.Text), a.secrets())
 }
 
-func checkCredentials(s Subject, a asking) error {
+func checkCredentials(a asking) error {
+	s := a.subject
 	ctx := context.Background()
 	var errs []error
 	for i, unusable := range append([]platform.Credentials{nil, {}}, s.Unusable...) {
@@ -143,7 +147,8 @@ func checkCredentials(s Subject, a asking) error {
 	return errors.Join(errs...)
 }
 
-func checkDeclared(s Subject, a asking) error {
+func checkDeclared(a asking) error {
+	s := a.subject
 	c, err := a.client(s.Good)
 	if err != nil {
 		return err
@@ -157,7 +162,8 @@ func checkDeclared(s Subject, a asking) error {
 }
 
 // checkQuestions: the known is answered, the unknown is Gone and NotFound.
-func checkQuestions(s Subject, a asking) error {
+func checkQuestions(a asking) error {
+	s := a.subject
 	var errs []error
 	for _, q := range a.questions() {
 		c, err := a.client(s.Good)
@@ -175,7 +181,8 @@ func checkQuestions(s Subject, a asking) error {
 	return errors.Join(errs...)
 }
 
-func checkProducts(s Subject, a asking) error {
+func checkProducts(a asking) error {
+	s := a.subject
 	if s.NoProducts {
 		return nil
 	}
@@ -213,7 +220,8 @@ func checkProduct(p platform.Product) error {
 	return errors.Join(errs...)
 }
 
-func checkOrders(s Subject, a asking) error {
+func checkOrders(a asking) error {
+	s := a.subject
 	if s.NoOrders {
 		return nil
 	}
@@ -241,7 +249,7 @@ func checkOrders(s Subject, a asking) error {
 }
 
 // checkFaults: each fault below the platform's own codes, met by each question.
-func checkFaults(s Subject, a asking) error {
+func checkFaults(a asking) error {
 	cases := []struct {
 		fault   Fault
 		kind    platform.Kind
@@ -300,7 +308,8 @@ func (a asking) checkLabel() error {
 }
 
 // checkListing: every product once, a stop when yield says so, an error in the middle told.
-func checkListing(s Subject, a asking) error {
+func checkListing(a asking) error {
+	s := a.subject
 	if s.NoProducts {
 		return nil
 	}
@@ -328,7 +337,7 @@ func checkListing(s Subject, a asking) error {
 	stops := 0
 	err = lister.ListProducts(context.Background(), func([]platform.ListedProduct) bool { stops++; return false })
 	if err != nil || stops != 1 {
-		return fmt.Errorf("told to stop, and %d pages came, error %v", stops, err)
+		return fmt.Errorf("told to stop, and %d pages came, error %s", stops, told(err))
 	}
 	a.running.Inject(Fault{Kind: Status5xx, After: 1})
 	err = lister.ListProducts(context.Background(), func([]platform.ListedProduct) bool { return true })
@@ -339,7 +348,8 @@ func checkListing(s Subject, a asking) error {
 }
 
 // checkCancellation: a cancelled question comes back at once, however slow the platform.
-func checkCancellation(s Subject, a asking) error {
+func checkCancellation(a asking) error {
+	s := a.subject
 	var errs []error
 	a.running.Inject(Fault{Kind: Slow, Delay: time.Minute, Times: -1})
 	for _, q := range a.questions() {
@@ -354,7 +364,7 @@ func checkCancellation(s Subject, a asking) error {
 		timer.Stop()
 		cancel()
 		if took := time.Since(start); err == nil || took > promptly {
-			errs = append(errs, fmt.Errorf("%s: came back after %s with %v", q.name, took, err))
+			errs = append(errs, fmt.Errorf("%s: came back after %s with %s", q.name, took, told(err)))
 		}
 		if err = q.ask(ctx, c); err == nil {
 			errs = append(errs, fmt.Errorf("%s: asked with a context that was over", q.name))
@@ -364,7 +374,8 @@ func checkCancellation(s Subject, a asking) error {
 }
 
 // checkConcurrency asks everything at once with one client; the race detector looks on.
-func checkConcurrency(s Subject, a asking) error {
+func checkConcurrency(a asking) error {
+	s := a.subject
 	c, err := a.client(s.Good)
 	if err != nil {
 		return err

@@ -122,13 +122,13 @@ func checkSignatures(s Subject) error {
 			return fmt.Errorf("%s: %w", sample.Name, err)
 		}
 		if signed, err := m.Verify(s.Good); err != nil || signed != sample.Signed {
-			errs = append(errs, fmt.Errorf("%s: verified as signed %t, %v; want %t", sample.Name, signed, err, sample.Signed))
+			errs = append(errs, fmt.Errorf("%s: verified as signed %t, %s; want %t", sample.Name, signed, told(err), sample.Signed))
 		}
 		if !sample.Signed {
 			continue
 		}
 		if _, err := m.Verify(s.Bad); !errors.Is(err, platform.ErrForged) {
-			errs = append(errs, fmt.Errorf("%s: with another's credentials: %v", sample.Name, err))
+			errs = append(errs, fmt.Errorf("%s: with another's credentials: %s", sample.Name, told(err)))
 		}
 		errs = append(errs, s.checkForged(sample))
 	}
@@ -147,7 +147,7 @@ func (s Subject) checkForged(sample Sample) error {
 			continue
 		}
 		if _, err := m.Verify(s.Good); !errors.Is(err, platform.ErrForged) {
-			return fmt.Errorf("%s: byte %d altered, and the signature holds: %v", sample.Name, i, err)
+			return fmt.Errorf("%s: byte %d altered, and the signature holds: %s", sample.Name, i, told(err))
 		}
 	}
 	return nil
@@ -172,7 +172,7 @@ func checkMalformed(s Subject) error {
 	for _, p := range pushes {
 		_, events, err := s.decode(platform.Push{Path: p.Path, Header: p.Header, Body: p.Body})
 		if !errors.Is(err, platform.ErrMalformed) {
-			errs = append(errs, fmt.Errorf("%s at %s: %d events, %v", p.Name, p.Path, len(events), err))
+			errs = append(errs, fmt.Errorf("%s at %s: %d events, %s", p.Name, p.Path, len(events), told(err)))
 		}
 	}
 	return errors.Join(errs...)
@@ -256,12 +256,13 @@ var outcomes = map[platform.Outcome]Verdict{
 
 func checkReply(accepted, reply platform.Reply, want Verdict, refusedInBody bool) error {
 	status := reply.Status
+	inBody := refusedInBody && status == http.StatusOK
 	switch {
 	case want == Accepted && (status != http.StatusOK || !reflect.DeepEqual(accepted, reply)):
 		return fmt.Errorf("status %d, or another reply than that to recorded", status)
-	case want == Refused && !(status >= 400 && status < 500) && !(refusedInBody && status == http.StatusOK):
+	case want == Refused && (status < 400 || status > 499) && !inBody:
 		return fmt.Errorf("status %d is no refusal", status)
-	case want == Retry && status != http.StatusServiceUnavailable && !(refusedInBody && status == http.StatusOK):
+	case want == Retry && status != http.StatusServiceUnavailable && !inBody:
 		return fmt.Errorf("status %d, want 503", status)
 	case len(reply.Body) > 0 && reply.ContentType == "":
 		return errors.New("a body without a content type")

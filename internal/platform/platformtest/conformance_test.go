@@ -244,7 +244,7 @@ var breakages = map[string]struct {
 		return c.ListProducts(ctx, func(page []platform.ListedProduct) bool { yield(page); return false })
 	})},
 	"page twice": {"ask/listing", lists(func(ctx context.Context, c platform.ProductClient, yield func([]platform.ListedProduct) bool) error {
-		return c.ListProducts(ctx, func(page []platform.ListedProduct) bool { return yield(page) && yield(page) })
+		return c.ListProducts(ctx, func(page []platform.ListedProduct) bool { yield(page); return yield(page) })
 	})},
 	"never stops": {"ask/listing", lists(func(ctx context.Context, c platform.ProductClient, yield func([]platform.ListedProduct) bool) error {
 		return c.ListProducts(ctx, func(page []platform.ListedProduct) bool { yield(page); return true })

@@ -3,6 +3,7 @@ package platformtest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -199,9 +200,14 @@ func (c *courier) note(l letter, d Delivery) Delivery {
 	return d
 }
 
+// plainTransport uses no proxy and keeps a connection for every push under way.
+func plainTransport() *http.Transport {
+	return &http.Transport{MaxIdleConnsPerHost: 256, IdleConnTimeout: 30 * time.Second}
+}
+
 // withoutAddress drops the URL from a net/http error: it holds the token.
 func withoutAddress(err error) string {
-	if e, ok := err.(*url.Error); ok {
+	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err
 	}
 	return fmt.Sprint(err)

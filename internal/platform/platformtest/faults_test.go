@@ -84,8 +84,10 @@ func TestConnectionsThatClose(t *testing.T) {
 		t.Error("one call should fail")
 	}
 	a.fake.Down()
-	if ask() == nil || ask() == nil {
-		t.Error("answered while down")
+	for range 2 {
+		if ask() == nil {
+			t.Error("answered while down")
+		}
 	}
 	a.fake.Up()
 	if err := ask(); err != nil {

@@ -54,7 +54,7 @@ type FliggyConfig struct {
 	Logger *slog.Logger
 	// Quirks choose where the platform's document and its wire differ or are silent.
 	Quirks FliggyQuirks
-	// Transport sends the pushes; nil is a plain one.
+	// Transport sends the pushes; nil is one without proxies that keeps many connections.
 	Transport http.RoundTripper
 }
 
@@ -121,7 +121,7 @@ func NewFliggy(config FliggyConfig) (*Fliggy, error) {
 		products: map[string]*Product{}, orders: map[string]*Order{},
 	}
 	f.courier = courier{
-		client: &http.Client{Timeout: fliggyPushTimeout, Transport: config.Transport,
+		client: &http.Client{Timeout: fliggyPushTimeout, Transport: cmp.Or[http.RoundTripper](config.Transport, plainTransport()),
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		prefix: fliggyPushPrefix, tries: fliggyTries, every: cmp.Or(config.RetryEvery, time.Second),
 		judge: FliggyVerdict, script: &f.script, logger: logger,

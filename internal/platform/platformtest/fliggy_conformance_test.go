@@ -1,7 +1,6 @@
 package platformtest_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -304,7 +303,7 @@ func newClient(t *testing.T, fake *platformtest.Fliggy) platform.Client {
 		platform.Account{ID: account, Endpoint: serve(t, fake), Credentials: privateKey(fake.PrivateKey())},
 		platform.NewTransport("test", platform.Limits{RequestsPerSecond: 1000, Burst: 1000, Concurrency: 8}, nil))
 	must(t, err)
-	must(t, client.Check(context.Background()))
+	must(t, client.Check(t.Context()))
 	return client
 }
 

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -68,9 +69,7 @@ func (a *asker) body(tail string, fields map[string]any) map[string]any {
 	now := time.Now().UnixMilli()
 	body := map[string]any{"distributorId": json.Number(testAccount), "timestamp": now,
 		"sign": a.sign(fmt.Sprintf("%s_%d_%s", testAccount, now, tail))}
-	for name, value := range fields {
-		body[name] = value
-	}
+	maps.Copy(body, fields)
 	return body
 }
 

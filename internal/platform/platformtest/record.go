@@ -1,6 +1,7 @@
 package platformtest
 
 import (
+	"maps"
 	"sync"
 	"time"
 )
@@ -72,9 +73,8 @@ func (c *counts) of(op string) int {
 func (c *counts) all() map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	copied := make(map[string]int, len(c.by))
-	for op, n := range c.by {
-		copied[op] = n
+	if c.by == nil {
+		return map[string]int{}
 	}
-	return copied
+	return maps.Clone(c.by)
 }
