@@ -26,7 +26,7 @@ const olderMessage = "older than the announced change"
 // refusalOf reads the causes of a validation error. An object of another identity
 // outranks the rest: what it holds does not concern us.
 func refusalOf(err error) refusal {
-	status, ok := errors.AsType[apierrors.APIStatus](err)
+	status, ok := errors.AsType[*apierrors.StatusError](err)
 	if !ok || !apierrors.IsInvalid(err) || status.Status().Details == nil {
 		return refusedNot
 	}

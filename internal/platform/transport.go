@@ -22,8 +22,8 @@ const (
 	maxAnswer = 8 << 20
 	// callTimeout bounds one call, the wait for its turn not counted.
 	callTimeout = 15 * time.Second
-	// maxTurnWait is how long a call waits for its turn before it is told to come back:
-	// a worker must not be held by one busy account.
+	// maxTurnWait is how long a call waits for its turn before it is told to come back,
+	// unless its context says otherwise: a worker must not be held by one busy account.
 	maxTurnWait = time.Second
 	// breakAfter failures in a row stop calls for breakFor; then one call tries.
 	breakAfter = 5
@@ -105,23 +105,24 @@ func (t *Transport) inTurn(ctx context.Context, call Call) ([]byte, error) {
 	if wait := t.waiting(); wait > 0 {
 		return nil, throttled(call.Op, "the platform asked us to wait", wait)
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout+maxTurnWait)
+	patience := patienceOf(ctx)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout+2*patience)
 	defer cancel()
 	turn := t.limiter.Reserve()
-	if delay := turn.Delay(); delay > maxTurnWait {
+	if delay := turn.Delay(); delay > patience {
 		turn.Cancel()
 		return nil, throttled(call.Op, "the account's request rate is used up", delay)
 	} else if !sleep(ctx, delay) {
 		turn.Cancel()
 		return nil, failed(call.Op, ctx.Err())
 	}
-	timer := time.NewTimer(maxTurnWait)
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
 	case t.turns <- struct{}{}:
 		defer func() { <-t.turns }()
 	case <-timer.C:
-		return nil, throttled(call.Op, "the account's requests under way are at their limit", maxTurnWait)
+		return nil, throttled(call.Op, "the account's requests under way are at their limit", patience)
 	case <-ctx.Done():
 		return nil, failed(call.Op, ctx.Err())
 	}
@@ -131,6 +132,21 @@ func (t *Transport) inTurn(ctx context.Context, call Call) ([]byte, error) {
 			Text: fmt.Sprintf("not asked: the last %d calls failed, trying again soon", breakAfter)}
 	}
 	return answer, err
+}
+
+type patienceKey struct{}
+
+// WithPatience lets calls under the context wait longer for their turn than a worker
+// may otherwise be held.
+func WithPatience(ctx context.Context, patience time.Duration) context.Context {
+	return context.WithValue(ctx, patienceKey{}, patience)
+}
+
+func patienceOf(ctx context.Context) time.Duration {
+	if patience, ok := ctx.Value(patienceKey{}).(time.Duration); ok {
+		return patience
+	}
+	return maxTurnWait
 }
 
 func (t *Transport) send(ctx context.Context, call Call) ([]byte, error) {
