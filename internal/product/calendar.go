@@ -65,13 +65,11 @@ func window(days []platform.Day, today string, horizon int) (kept []platform.Day
 	return bookable(kept), truncated
 }
 
-// cut the days to those from today on, so many. If all are past, the first are as good.
+// cut the days to those from today on, so many; if all are past, to the first. Dates are
+// compared as they are written.
 func cut(days []platform.Day, today string, horizon int) []platform.Day {
 	from := slices.IndexFunc(days, func(d platform.Day) bool { return d.Date >= today })
-	if _, err := time.Parse(date, today); err != nil || from < 0 {
-		from = 0
-	}
-	days = days[from:]
+	days = days[max(0, from):]
 	beyond := slices.IndexFunc(days, func(d platform.Day) bool { return distance(days[0].Date, d.Date) >= horizon })
 	if beyond < 0 {
 		return days
@@ -84,10 +82,7 @@ func bookable(days []platform.Day) []platform.Day {
 	priced := slices.ContainsFunc(days, func(d platform.Day) bool { return d.Amount != nil })
 	for i := range days {
 		d := &days[i]
-		if d.Amount == nil {
-			d.Market = nil
-			d.Closed = d.Closed || priced
-		}
+		d.Closed = d.Closed || priced && d.Amount == nil
 		if d.Stock != nil {
 			d.Stock = ptr.To(min(max(0, *d.Stock), maxStock))
 		}

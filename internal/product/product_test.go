@@ -187,6 +187,10 @@ func TestFoldPriceAndStock(t *testing.T) {
 			skus:     []platform.SKU{{ID: "1", Days: []platform.Day{day("2025-01-01", 100, 1)}}},
 			currency: "¥", stock: ptr.To[int64](1),
 		},
+		"a stock below zero is none": {
+			skus:  []platform.SKU{{ID: "1", Stock: ptr.To[int64](-5)}, {ID: "2", Stock: ptr.To[int64](3)}},
+			stock: ptr.To[int64](3),
+		},
 		"too many to count": {
 			skus:  []platform.SKU{{ID: "1", Stock: ptr.To[int64](math.MaxInt64)}, {ID: "2", Stock: ptr.To[int64](5)}, {ID: "3", Stock: ptr.To[int64](-5)}},
 			stock: ptr.To[int64](math.MaxInt64),
@@ -286,7 +290,12 @@ func TestFoldTwiceIsOnce(t *testing.T) {
 			Conditions: []metav1.Condition{{Type: "Ready"}}, FetchedAt: &at, ObservedGeneration: 7, LastHandledRequestedAt: "now",
 			Observed: v1alpha1.Observed{Price: ptr.To(metav1.NewMicroTime(at.Time))},
 		}, first, today)
+		before := previous.DeepCopy()
 		once := Fold(previous, second, today)
+		once.Conditions[0].Reason = "Changed" // a controller goes on to write its own
+		if diff := cmp.Diff(before, &previous); diff != "" {
+			t.Fatalf("the previous status was changed:\n%s", diff)
+		}
 		if diff := cmp.Diff(once, Fold(once, second, "2026-01-01")); diff != "" {
 			t.Fatalf("once -, twice +:\n%s", diff)
 		}
