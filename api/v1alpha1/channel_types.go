@@ -216,7 +216,7 @@ type SCTTSignature struct {
 
 // ChannelStatus is what is known of the account.
 type ChannelStatus struct {
-	// conditions: Ready always; Reconciling and Stalled only while true.
+	// conditions are Ready, always, and Reconciling and Stalled, only while true.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

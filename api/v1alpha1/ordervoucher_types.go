@@ -125,7 +125,7 @@ type Notification struct {
 	// +kubebuilder:validation:MaxItems=500
 	Codes []Code `json:"codes,omitempty"`
 
-	// truncated: the push named more codes than fit; sealed has them all.
+	// truncated is whether the push named more codes than fit; sealed has them all.
 	// +optional
 	Truncated bool `json:"truncated,omitempty"`
 
@@ -178,7 +178,7 @@ type NotifiedRefund struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Quantity *int64 `json:"quantity,omitempty"`
-	// full: the whole order.
+	// full is whether it is the whole order.
 	// +optional
 	Full bool `json:"full,omitempty"`
 	// succeeded is whether the platform says that the refund succeeded.
@@ -207,7 +207,7 @@ const (
 
 // OrderVoucherStatus is what is known of the order and its vouchers.
 type OrderVoucherStatus struct {
-	// conditions: Ready always; Reconciling and Stalled only while true.
+	// conditions are Ready, always, and Reconciling and Stalled, only while true.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

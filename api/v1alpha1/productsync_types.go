@@ -34,16 +34,16 @@ type ProductSyncSpec struct {
 
 // Announced is the newest announced change of each aspect.
 type Announced struct {
-	// info: title, description, rules.
+	// info is title, description, rules.
 	// +optional
 	Info *Announcement `json:"info,omitempty"`
-	// price: the price calendar.
+	// price is the price calendar.
 	// +optional
 	Price *Announcement `json:"price,omitempty"`
-	// stock: the stock calendar.
+	// stock is the stock calendar.
 	// +optional
 	Stock *Announcement `json:"stock,omitempty"`
-	// availability: on sale or not.
+	// availability is on sale or not.
 	// +optional
 	Availability *Announcement `json:"availability,omitempty"`
 }
@@ -88,7 +88,7 @@ const (
 
 // ProductSyncStatus is what the platform said of the product.
 type ProductSyncStatus struct {
-	// conditions: Ready always; Reconciling and Stalled only while true.
+	// conditions are Ready, always, and Reconciling and Stalled, only while true.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -243,7 +243,7 @@ type Calendar struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=731
 	Days int32 `json:"days,omitempty"`
-	// prices: each holds from its day until the next entry.
+	// prices hold, each from its day until the next entry.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=731
@@ -279,15 +279,15 @@ type CalendarPrice struct {
 
 // ProductRules are booking and refund rules in short, in the platform's own terms.
 type ProductRules struct {
-	// booking, such as "1 day ahead, before 18:00".
+	// booking rules, such as "1 day ahead, before 18:00".
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	Booking string `json:"booking,omitempty"`
-	// refund, such as CAN_NOT_REFUND.
+	// refund rules, such as CAN_NOT_REFUND.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	Refund string `json:"refund,omitempty"`
-	// confirmation, such as "within 30 minutes".
+	// confirmation terms, such as "within 30 minutes".
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	Confirmation string `json:"confirmation,omitempty"`

@@ -104,7 +104,7 @@ func ensureAssets(ctx context.Context, dir string, out io.Writer, makeInto func(
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(temporary) //nolint:errcheck // what is left of a failed build
+	defer os.RemoveAll(temporary)
 	if err := makeInto(ctx, temporary); err != nil {
 		return err
 	}
@@ -258,8 +258,7 @@ func (m maker) progress(what string) (stop func()) {
 
 // explain adds what a command said on standard error.
 func explain(what string, err error) error {
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return fmt.Errorf("%s: %w: %s", what, err, lastLines(exit.Stderr, 5))
 	}
 	return fmt.Errorf("%s: %w", what, err)

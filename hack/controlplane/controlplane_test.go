@@ -115,7 +115,7 @@ func TestTakenPortIsNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close() //nolint:errcheck // end of the test
+	defer listener.Close()
 	err = waitFree(known, 0)
 	if err == nil || !strings.Contains(err.Error(), strconv.Itoa(known.APIServer)) {
 		t.Errorf("waitFree: %v, want an error that names port %d", err, known.APIServer)

@@ -72,7 +72,7 @@ func pickPorts() (ports, error) {
 		if err != nil {
 			continue
 		}
-		defer listener.Close() //nolint:errcheck // it only holds the port
+		defer listener.Close()
 		if picked = append(picked, low+start); len(picked) == 3 {
 			return ports{EtcdClient: picked[0], EtcdPeer: picked[1], APIServer: picked[2]}, nil
 		}

@@ -36,7 +36,7 @@ func startProcess(dir, binary string, args ...string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close() //nolint:errcheck // the child has its own
+	defer log.Close()
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.SysProcAttr = childAttributes()
 	if err := p.cmd.Start(); err != nil {
@@ -87,7 +87,7 @@ func tail(file string) []byte {
 	if err != nil {
 		return []byte(err.Error())
 	}
-	defer f.Close() //nolint:errcheck // read only
+	defer f.Close()
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return []byte(err.Error())

@@ -90,7 +90,7 @@ func (c *cluster) run(ctx context.Context, out io.Writer) (err error) {
 	// Deferred calls run last to first: the API server stops before its store.
 	defer func() { err = errors.Join(err, etcd.stop(etcdGrace)) }()
 	if err := waitReady(ctx, http.DefaultClient, c.etcd()+"/readyz", etcd); err != nil {
-		return ignoreInterrupt(ctx, err)
+		return ignoreInterrupt(err)
 	}
 
 	apiServer, err := startProcess(c.dir, filepath.Join(c.binaries, "kube-apiserver"), c.apiServerArgs()...)
@@ -103,7 +103,7 @@ func (c *cluster) run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	if err := waitReady(ctx, client, c.apiServer()+"/readyz", apiServer, etcd); err != nil {
-		return ignoreInterrupt(ctx, err)
+		return ignoreInterrupt(err)
 	}
 
 	if err := c.announce(out); err != nil {
@@ -231,8 +231,8 @@ func answers(ctx context.Context, client *http.Client, url string) bool {
 }
 
 // ignoreInterrupt: being stopped while starting is no failure.
-func ignoreInterrupt(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+func ignoreInterrupt(err error) error {
+	if errors.Is(err, context.Canceled) {
 		return nil
 	}
 	return err

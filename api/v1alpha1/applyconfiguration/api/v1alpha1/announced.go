@@ -9,13 +9,13 @@ package v1alpha1
 //
 // Announced is the newest announced change of each aspect.
 type AnnouncedApplyConfiguration struct {
-	// info: title, description, rules.
+	// info is title, description, rules.
 	Info *AnnouncementApplyConfiguration `json:"info,omitempty"`
-	// price: the price calendar.
+	// price is the price calendar.
 	Price *AnnouncementApplyConfiguration `json:"price,omitempty"`
-	// stock: the stock calendar.
+	// stock is the stock calendar.
 	Stock *AnnouncementApplyConfiguration `json:"stock,omitempty"`
-	// availability: on sale or not.
+	// availability is on sale or not.
 	Availability *AnnouncementApplyConfiguration `json:"availability,omitempty"`
 }
 

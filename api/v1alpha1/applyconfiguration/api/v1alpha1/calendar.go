@@ -13,7 +13,7 @@ type CalendarApplyConfiguration struct {
 	Start *string `json:"start,omitempty"`
 	// days is how many days the calendar spans.
 	Days *int32 `json:"days,omitempty"`
-	// prices: each holds from its day until the next entry.
+	// prices hold, each from its day until the next entry.
 	Prices []CalendarPriceApplyConfiguration `json:"prices,omitempty"`
 	// stock is one value a day from start, run-length encoded: "12*8 0 5*21" is 12 on
 	// eight days, 0 on one, 5 on twenty-one; "-" is a day whose stock is unlimited or unknown.

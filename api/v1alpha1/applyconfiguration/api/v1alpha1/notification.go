@@ -30,7 +30,7 @@ type NotificationApplyConfiguration struct {
 	Reason *string `json:"reason,omitempty"`
 	// codes the push names, hashed and masked.
 	Codes []CodeApplyConfiguration `json:"codes,omitempty"`
-	// truncated: the push named more codes than fit; sealed has them all.
+	// truncated is whether the push named more codes than fit; sealed has them all.
 	Truncated *bool `json:"truncated,omitempty"`
 	// refund the push speaks of.
 	Refund *NotifiedRefundApplyConfiguration `json:"refund,omitempty"`

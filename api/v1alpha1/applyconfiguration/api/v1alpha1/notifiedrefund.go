@@ -15,7 +15,7 @@ type NotifiedRefundApplyConfiguration struct {
 	Amount *MoneyApplyConfiguration `json:"amount,omitempty"`
 	// quantity refunded.
 	Quantity *int64 `json:"quantity,omitempty"`
-	// full: the whole order.
+	// full is whether it is the whole order.
 	Full *bool `json:"full,omitempty"`
 	// succeeded is whether the platform says that the refund succeeded.
 	Succeeded *bool `json:"succeeded,omitempty"`

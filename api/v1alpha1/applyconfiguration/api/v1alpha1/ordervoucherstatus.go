@@ -15,7 +15,7 @@ import (
 //
 // OrderVoucherStatus is what is known of the order and its vouchers.
 type OrderVoucherStatusApplyConfiguration struct {
-	// conditions: Ready always; Reconciling and Stalled only while true.
+	// conditions are Ready, always, and Reconciling and Stalled, only while true.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// observedGeneration is the generation this status speaks of; -1 before the first look.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`

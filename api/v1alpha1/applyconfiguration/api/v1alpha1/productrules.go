@@ -9,11 +9,11 @@ package v1alpha1
 //
 // ProductRules are booking and refund rules in short, in the platform's own terms.
 type ProductRulesApplyConfiguration struct {
-	// booking, such as "1 day ahead, before 18:00".
+	// booking rules, such as "1 day ahead, before 18:00".
 	Booking *string `json:"booking,omitempty"`
-	// refund, such as CAN_NOT_REFUND.
+	// refund rules, such as CAN_NOT_REFUND.
 	Refund *string `json:"refund,omitempty"`
-	// confirmation, such as "within 30 minutes".
+	// confirmation terms, such as "within 30 minutes".
 	Confirmation *string `json:"confirmation,omitempty"`
 }
 
