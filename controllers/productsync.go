@@ -133,8 +133,9 @@ func (r *ProductSyncReconciler) observe(ctx context.Context, ps *v1alpha1.Produc
 }
 
 // productQuestion says what is to be asked now: what was announced (price and stock
-// alone when only they were); everything at the first look, on request, when a look is
-// due, or when the spec changed in another way; nil when there is nothing to ask.
+// alone when only they were); everything at the first look, for a product not known to
+// be on sale, on request, when a look is due, or when the spec changed in another way;
+// nil when there is nothing to ask.
 func productQuestion(ps *v1alpha1.ProductSync, due, now time.Time) *platform.ProductQuestion {
 	question := &platform.ProductQuestion{ProductID: ps.Spec.ProductID}
 	if a := ps.Spec.Announced.Availability; a != nil {
@@ -142,19 +143,26 @@ func productQuestion(ps *v1alpha1.ProductSync, due, now time.Time) *platform.Pro
 	}
 	_, ready := conditions.Of(ps.Status.Conditions)
 	pending := pendingAspects(ps)
+	// Two changes in one millisecond look like one here: a new generation is news enough.
+	changed := !ready || ps.Generation != ps.Status.ObservedGeneration
 	switch {
-	case ps.Status.FetchedAt == nil, requested(ps.Annotations, ps.Status.LastHandledRequestedAt), !now.Before(due),
-		slices.Contains(pending, platform.AspectInfo), slices.Contains(pending, platform.AspectAvailability):
-		question.Aspects = []platform.Aspect{platform.AspectInfo, platform.AspectPrice, platform.AspectStock, platform.AspectAvailability}
-	case len(pending) > 0:
+	case ps.Status.FetchedAt == nil, requested(ps.Annotations, ps.Status.LastHandledRequestedAt), !now.Before(due):
+		question.Aspects = everything
+	case onlyPriceAndStock(pending) && ps.Status.State == v1alpha1.ProductOnSale:
 		question.Aspects = []platform.Aspect{platform.AspectPrice, platform.AspectStock}
-	case !ready, ps.Generation != ps.Status.ObservedGeneration:
-		// Two changes in one millisecond look like one here: a new generation is news enough.
-		question.Aspects = []platform.Aspect{platform.AspectInfo, platform.AspectPrice, platform.AspectStock, platform.AspectAvailability}
+	case len(pending) > 0, changed:
+		question.Aspects = everything
 	default:
 		return nil
 	}
 	return question
+}
+
+// everything there is to ask about a product.
+var everything = []platform.Aspect{platform.AspectInfo, platform.AspectPrice, platform.AspectStock, platform.AspectAvailability}
+
+func onlyPriceAndStock(pending []platform.Aspect) bool {
+	return len(pending) > 0 && !slices.Contains(pending, platform.AspectInfo) && !slices.Contains(pending, platform.AspectAvailability)
 }
 
 // aspects pairs, for each aspect, what is announced with what the status reflects.
