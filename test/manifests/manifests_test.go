@@ -1,0 +1,328 @@
+// Package manifests tests what config/ deploys: with the real kubectl, against a real
+// API server, whose pod security admission judges the pods.
+package manifests
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/laidoulaile/channel-operator/test/env"
+)
+
+const (
+	namespace      = "channel-operator-system"
+	serviceAccount = "system:serviceaccount:" + namespace + ":channel-operator-manager"
+)
+
+func TestMain(m *testing.M) { os.Exit(env.Main(m)) }
+
+// kubectl runs it in this module's root as a cluster admin.
+func kubectl(t *testing.T, args ...string) []byte {
+	t.Helper()
+	assets, err := env.Assets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(filepath.Join(assets, "kubectl"), args...)
+	cmd.Dir = root(t)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig(t))
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, stderr.Bytes())
+	}
+	if strings.Contains(stderr.String(), "PodSecurity") {
+		t.Errorf("kubectl %s warns:\n%s", strings.Join(args, " "), stderr.Bytes())
+	}
+	return out
+}
+
+func root(t *testing.T) string {
+	t.Helper()
+	dir, err := env.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func kubeconfig(t *testing.T) string {
+	t.Helper()
+	config := env.Config()
+	out := clientcmdapi.NewConfig()
+	out.Clusters["test"] = &clientcmdapi.Cluster{Server: config.Host, CertificateAuthorityData: config.CAData}
+	out.AuthInfos["test"] = &clientcmdapi.AuthInfo{ClientCertificateData: config.CertData, ClientKeyData: config.KeyData}
+	out.Contexts["test"] = &clientcmdapi.Context{Cluster: "test", AuthInfo: "test"}
+	out.CurrentContext = "test"
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*out, file); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// build is a kustomization's objects.
+func build(t *testing.T, dir string) []*unstructured.Unstructured {
+	t.Helper()
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(kubectl(t, "kustomize", dir)), 4096)
+	var objects []*unstructured.Unstructured
+	for {
+		object := &unstructured.Unstructured{}
+		err := decoder.Decode(object)
+		if errors.Is(err, io.EOF) {
+			return objects
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", dir, err)
+		}
+		objects = append(objects, object)
+	}
+}
+
+func find(objects []*unstructured.Unstructured, kind string) *unstructured.Unstructured {
+	for _, object := range objects {
+		if object.GetKind() == kind {
+			return object
+		}
+	}
+	return nil
+}
+
+func deployment(t *testing.T, dir string) *appsv1.Deployment {
+	t.Helper()
+	object := find(build(t, dir), "Deployment")
+	if object == nil {
+		t.Fatalf("%s has no Deployment", dir)
+	}
+	var deployment appsv1.Deployment
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, &deployment, true); err != nil {
+		t.Fatalf("%s: %v", dir, err)
+	}
+	return &deployment
+}
+
+func TestEveryKustomizationBuilds(t *testing.T) {
+	built := 0
+	err := fs.WalkDir(os.DirFS(root(t)), "config", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Base(path) != "kustomization.yaml" {
+			return err
+		}
+		if dir := filepath.Dir(path); dir != "config/ingress" { // a component: built by who uses it
+			built++
+			if len(build(t, dir)) == 0 {
+				t.Errorf("%s builds to nothing", dir)
+			}
+		}
+		return nil
+	})
+	if err != nil || built < 7 {
+		t.Errorf("built %d kustomizations, %v", built, err)
+	}
+}
+
+// TestApply installs as a user would. Without controllers nothing runs of it.
+func TestApply(t *testing.T) {
+	kubectl(t, "apply", "-k", "config/crd")
+	kubectl(t, "apply", "-k", "config/default")
+	for _, dir := range []string{"config/default", "config/overlays/dev", "config/overlays/production"} {
+		kubectl(t, "apply", "--dry-run=server", "-k", dir)
+	}
+	kubectl(t, "apply", "-n", "default", "-k", "config/samples")
+
+	c, err := client.New(env.Config(), client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("pods pass admission", func(t *testing.T) { checkAdmission(t, c) })
+	t.Run("rights", func(t *testing.T) { checkRights(t, c) })
+}
+
+// checkAdmission: the namespace enforces the restricted standard, so the API server
+// itself says whether the pods keep it, and whether it looks at all.
+func checkAdmission(t *testing.T, c client.Client) {
+	for _, dir := range []string{"config/default", "config/overlays/dev", "config/overlays/production"} {
+		template := deployment(t, dir).Spec.Template
+		pod := &corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}
+		pod.GenerateName, pod.Namespace = "probe-", namespace
+		if err := c.Create(t.Context(), pod.DeepCopy(), client.DryRunAll); err != nil {
+			t.Errorf("%s: %v", dir, err)
+		}
+		pod.Spec.SecurityContext.RunAsNonRoot = nil
+		err := c.Create(t.Context(), pod, client.DryRunAll)
+		if err == nil || !strings.Contains(err.Error(), "restricted") {
+			t.Errorf("%s, as root: %v, want a refusal by the restricted standard", dir, err)
+		}
+	}
+}
+
+func checkRights(t *testing.T, c client.Client) {
+	cases := map[string]struct {
+		attributes authorizationv1.ResourceAttributes
+		want       bool
+	}{
+		"watch channels":          {rights("list", "channel.laidoulaile.online", "channels", ""), true},
+		"record a push":           {rights("patch", "channel.laidoulaile.online", "ordervouchers", ""), true},
+		"write a status":          {rights("patch", "channel.laidoulaile.online", "productsyncs/status", ""), true},
+		"hold the lease":          {rights("update", "coordination.k8s.io", "leases", namespace), true},
+		"hold a lease elsewhere":  {rights("update", "coordination.k8s.io", "leases", "kube-system"), false},
+		"ask who reads metrics":   {rights("create", "authentication.k8s.io", "tokenreviews", ""), true},
+		"delete an order":         {rights("delete", "channel.laidoulaile.online", "ordervouchers", ""), false},
+		"delete a secret":         {rights("delete", "", "secrets", ""), false},
+		"change a channel's spec": {rights("patch", "channel.laidoulaile.online", "channels", ""), false},
+		"give itself rights":      {rights("create", "rbac.authorization.k8s.io", "clusterrolebindings", ""), false},
+	}
+	for name, test := range cases {
+		t.Run(name, func(t *testing.T) {
+			review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+				User: serviceAccount, ResourceAttributes: &test.attributes,
+			}}
+			if err := c.Create(t.Context(), review); err != nil {
+				t.Fatal(err)
+			}
+			if review.Status.Allowed != test.want {
+				t.Errorf("allowed: %v, want %v (%s)", review.Status.Allowed, test.want, review.Status.Reason)
+			}
+		})
+	}
+}
+
+func rights(verb, group, resource, namespace string) authorizationv1.ResourceAttributes {
+	resource, subresource, _ := strings.Cut(resource, "/")
+	return authorizationv1.ResourceAttributes{
+		Verb: verb, Group: group, Resource: resource, Subresource: subresource, Namespace: namespace,
+	}
+}
+
+// What the restricted standard does not ask for.
+func TestHardening(t *testing.T) {
+	pod := deployment(t, "config/default").Spec.Template.Spec
+	manager := pod.Containers[0]
+	if context := manager.SecurityContext; context.ReadOnlyRootFilesystem == nil || !*context.ReadOnlyRootFilesystem {
+		t.Error("the root file system is writable")
+	}
+	if manager.Resources.Limits.Memory().IsZero() || manager.Resources.Requests.Cpu().IsZero() {
+		t.Error("no memory limit, or no request")
+	}
+	if manager.LivenessProbe == nil || manager.ReadinessProbe == nil {
+		t.Error("a probe is missing")
+	}
+	pause := manager.Lifecycle.PreStop.Sleep.Seconds
+	if grace := *pod.TerminationGracePeriodSeconds; pause <= 0 || grace <= pause {
+		t.Errorf("a pause of %d s before the stop, of %d s in all", pause, grace)
+	}
+}
+
+func TestDefault(t *testing.T) {
+	got := deployment(t, "config/default")
+	if got.Name != "channel-operator" || got.Namespace != namespace || *got.Spec.Replicas != 2 {
+		t.Errorf("%s/%s with %d replicas", got.Namespace, got.Name, *got.Spec.Replicas)
+	}
+	want := []string{
+		"--push-bind-address=:8080",
+		"--metrics-bind-address=:8081",
+		"--health-probe-bind-address=:8082",
+		"--journal-dir=/var/lib/channel-operator",
+		"--leader-elect",
+	}
+	if diff := cmp.Diff(want, got.Spec.Template.Spec.Containers[0].Args); diff != "" {
+		t.Errorf("args (-want +got):\n%s", diff)
+	}
+	for _, object := range build(t, "config/default") {
+		if object.GetKind() == "Service" {
+			checkServicePorts(t, object, got)
+		}
+	}
+}
+
+func checkServicePorts(t *testing.T, object *unstructured.Unstructured, deployment *appsv1.Deployment) {
+	t.Helper()
+	var service corev1.Service
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, &service, true); err != nil {
+		t.Fatal(err)
+	}
+	selector := metav1.LabelSelector{MatchLabels: service.Spec.Selector}
+	if diff := cmp.Diff(&selector, deployment.Spec.Selector); diff != "" {
+		t.Errorf("%s selects other pods:\n%s", service.Name, diff)
+	}
+	for _, port := range service.Spec.Ports {
+		if !slices.ContainsFunc(deployment.Spec.Template.Spec.Containers[0].Ports, func(p corev1.ContainerPort) bool {
+			return p.Name == port.TargetPort.StrVal && p.ContainerPort == port.Port
+		}) {
+			t.Errorf("%s: no container port is %s", service.Name, port.TargetPort.String())
+		}
+	}
+}
+
+func TestOverlays(t *testing.T) {
+	dev := deployment(t, "config/overlays/dev")
+	args := dev.Spec.Template.Spec.Containers[0].Args
+	if *dev.Spec.Replicas != 1 || !slices.Contains(args, "--allow-private-endpoints") || !slices.Contains(args, "--metrics-secure=false") {
+		t.Errorf("dev: %d replicas, %v", *dev.Spec.Replicas, args)
+	}
+	if find(build(t, "config/overlays/dev"), "PodDisruptionBudget") != nil {
+		t.Error("dev: a disruption budget over one replica")
+	}
+
+	objects := build(t, "config/overlays/production")
+	for _, kind := range []string{"Ingress", "NetworkPolicy", "PodDisruptionBudget"} {
+		if find(objects, kind) == nil {
+			t.Errorf("production: no %s", kind)
+		}
+	}
+	manager := deployment(t, "config/overlays/production").Spec.Template.Spec.Containers[0]
+	if !strings.Contains(manager.Image, "@sha256:") {
+		t.Errorf("production: the image %s is not named by digest", manager.Image)
+	}
+	for _, arg := range manager.Args {
+		if strings.Contains(arg, "allow-private") || strings.Contains(arg, "metrics-secure=false") {
+			t.Errorf("production: %s", arg)
+		}
+	}
+}
+
+// Every push path of the operator has a way in, and nothing else has.
+func TestIngressPaths(t *testing.T) {
+	ingress := find(build(t, "config/overlays/production"), "Ingress")
+	if ingress == nil {
+		t.Fatal("no Ingress")
+	}
+	rules, _, err := unstructured.NestedSlice(ingress.Object, "spec", "rules")
+	if err != nil || len(rules) != 1 {
+		t.Fatalf("%d rules, %v", len(rules), err)
+	}
+	paths, _, err := unstructured.NestedSlice(rules[0].(map[string]any), "http", "paths")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, path := range paths {
+		got = append(got, path.(map[string]any)["path"].(string))
+	}
+	if diff := cmp.Diff([]string{"/api/webhooks/", "/api/channels/"}, got); diff != "" {
+		t.Errorf("paths (-want +got):\n%s", diff)
+	}
+	if _, found, _ := unstructured.NestedSlice(ingress.Object, "spec", "tls"); !found {
+		t.Error("no TLS")
+	}
+}
