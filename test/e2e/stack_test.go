@@ -1,0 +1,425 @@
+// Package e2e drives the real manager binary from outside: a real API server, the fake
+// platform on loopback, pushes over HTTP, and kubectl for what people see.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/conditions"
+	"github.com/laidoulaile/channel-operator/internal/platform/platformtest"
+	"github.com/laidoulaile/channel-operator/test/env"
+)
+
+const (
+	productPath = "/api/webhooks/fliggy/product-change"
+	orderPath   = "/api/webhooks/fliggy/order-status"
+	// eventually is how long a thing that must happen may take on a busy machine.
+	eventually = 90 * time.Second
+)
+
+var (
+	binary     string // the manager, built with the race detector
+	kubeconfig string
+	shared     *manager // receives for all tests but those that start their own
+	api        client.Client
+	accountIDs atomic.Int64
+)
+
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.Discard())
+	os.Exit(finish(env.Main(m)))
+}
+
+// finish stops the shared manager and fails the run if the race detector found something.
+func finish(code int) int {
+	if shared == nil {
+		return code
+	}
+	_ = shared.stop() // without an API server it may well end with an error
+	if strings.Contains(shared.log.String(), "DATA RACE") {
+		fmt.Println("the race detector found, in the manager:\n" + shared.log.String())
+		return 1
+	}
+	return code
+}
+
+// setUp builds and starts what all tests share, once.
+var setUp = sync.OnceValue(func() error {
+	root, err := env.Root()
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "channel-operator-e2e-")
+	if err != nil {
+		return err
+	}
+	binary, kubeconfig = filepath.Join(dir, "manager"), filepath.Join(dir, "kubeconfig")
+	build := exec.Command("go", "build", "-race", "-o", binary, ".")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the manager: %w\n%s", err, out)
+	}
+	if err := writeKubeconfig(); err != nil {
+		return err
+	}
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return err
+	}
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return err
+	}
+	if api, err = client.New(env.Config(), client.Options{Scheme: scheme}); err != nil {
+		return err
+	}
+	shared, err = startManager()
+	return err
+})
+
+func writeKubeconfig() error {
+	config := env.Config()
+	return clientcmd.WriteToFile(clientcmdapi.Config{
+		Clusters:       map[string]*clientcmdapi.Cluster{"test": {Server: config.Host, CertificateAuthorityData: config.CAData}},
+		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"test": {ClientCertificateData: config.CertData, ClientKeyData: config.KeyData}},
+		Contexts:       map[string]*clientcmdapi.Context{"test": {Cluster: "test", AuthInfo: "test"}},
+		CurrentContext: "test",
+	}, kubeconfig)
+}
+
+// manager is a running manager process.
+type manager struct {
+	cmd                   *exec.Cmd
+	push, metrics, probes string
+	log                   *lockedBuffer
+	ended                 chan struct{}
+	err                   error
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func startManager(flags ...string) (*manager, error) {
+	m := &manager{log: &lockedBuffer{}, ended: make(chan struct{})}
+	for _, address := range []*string{&m.push, &m.metrics, &m.probes} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		*address = listener.Addr().String()
+		_ = listener.Close()
+	}
+	m.cmd = exec.Command(binary, append([]string{"--kubeconfig", kubeconfig,
+		"--push-bind-address", m.push, "--metrics-bind-address", m.metrics, "--metrics-secure=false",
+		"--health-probe-bind-address", m.probes, "--allow-private-endpoints"}, flags...)...)
+	m.cmd.Stdout, m.cmd.Stderr = m.log, m.log
+	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := m.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() { m.err = m.cmd.Wait(); close(m.ended) }()
+	deadline := time.Now().Add(eventually)
+	for time.Now().Before(deadline) {
+		if response, err := http.Get("http://" + m.probes + "/readyz"); err == nil {
+			_ = response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return m, nil
+			}
+		}
+		select {
+		case <-m.ended:
+			return nil, fmt.Errorf("the manager ended: %v\n%s", m.err, m.log)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	_ = m.cmd.Process.Kill()
+	return nil, fmt.Errorf("the manager is not ready after %s\n%s", eventually, m.log)
+}
+
+// stop ends the manager as a cluster does, and returns how it ended.
+func (m *manager) stop() error {
+	_ = m.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-m.ended:
+		return m.err
+	case <-time.After(eventually):
+		_ = m.cmd.Process.Kill()
+		return fmt.Errorf("not ended %s after SIGTERM", eventually)
+	}
+}
+
+func (m *manager) scrape(t testing.TB) string {
+	t.Helper()
+	response, err := http.Get("http://" + m.metrics + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// world is a test's own part of the stack: a namespace, an account on a fake platform,
+// and its Channel.
+type world struct {
+	testing.TB
+	ctx       context.Context
+	namespace string
+	account   string
+	fake      *platformtest.Fliggy
+	endpoint  string
+	manager   *manager
+}
+
+// newWorld makes a world; alter may change the Channel before it is created.
+func newWorld(t testing.TB, alter ...func(*v1alpha1.Channel)) *world {
+	t.Helper()
+	if err := setUp(); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{TB: t, ctx: t.Context(), namespace: env.Namespace(t, api), manager: shared,
+		account: strconv.FormatInt(9007199254740993+accountIDs.Add(1), 10)}
+	fake, err := platformtest.NewFliggy(platformtest.FliggyConfig{Account: w.account, PushBase: "http://" + shared.push, RetryEvery: 100 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(fake)
+	t.Cleanup(server.Close)
+	w.fake, w.endpoint = fake, server.URL
+	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "credentials"}, StringData: map[string]string{"privateKey": fake.PrivateKey()}})
+	channel := &v1alpha1.Channel{ObjectMeta: metav1.ObjectMeta{Name: "fliggy"}, Spec: v1alpha1.ChannelSpec{
+		Platform: v1alpha1.PlatformFliggy, Account: w.account, Endpoint: w.endpoint,
+		CredentialsRef: v1alpha1.SecretReference{Name: "credentials"}}}
+	for _, change := range alter {
+		change(channel)
+	}
+	w.create(channel)
+	w.eventually(func() error {
+		if err := w.get(channel); err != nil {
+			return err
+		}
+		return ready(channel.Status.Conditions, channel.Generation, channel.Status.ObservedGeneration)
+	})
+	return w
+}
+
+func (w *world) create(object client.Object) {
+	w.Helper()
+	object.SetNamespace(w.namespace)
+	if err := api.Create(w.ctx, object); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) get(object client.Object) error {
+	return api.Get(w.ctx, client.ObjectKey{Namespace: w.namespace, Name: object.GetName()}, object)
+}
+
+func (w *world) product(id string) *v1alpha1.ProductSync {
+	return &v1alpha1.ProductSync{ObjectMeta: metav1.ObjectMeta{Name: "fliggy-" + id}}
+}
+
+func (w *world) order(id string) *v1alpha1.OrderVoucher {
+	return &v1alpha1.OrderVoucher{ObjectMeta: metav1.ObjectMeta{Name: "fliggy-" + id}}
+}
+
+func ready(conds []metav1.Condition, generation, observed int64) error {
+	if err := conditions.Check(conds, generation, observed); err != nil {
+		return err
+	}
+	if reason, is := conditions.Of(conds); !is || observed != generation {
+		return fmt.Errorf("Ready=%v (%s), generation %d, observed %d: %+v", is, reason, generation, observed, conds)
+	}
+	return nil
+}
+
+// productReady waits until a product speaks of its newest generation and fits.
+func (w *world) productReady(id string, fits func(*v1alpha1.ProductSync) error) *v1alpha1.ProductSync {
+	w.Helper()
+	ps := w.product(id)
+	w.eventually(func() error {
+		if err := w.get(ps); err != nil {
+			return err
+		}
+		if err := ready(ps.Status.Conditions, ps.Generation, ps.Status.ObservedGeneration); err != nil {
+			return err
+		}
+		return fits(ps)
+	})
+	return ps
+}
+
+func (w *world) orderReady(id string, phase v1alpha1.OrderPhase) *v1alpha1.OrderVoucher {
+	w.Helper()
+	ov := w.order(id)
+	w.eventually(func() error {
+		if err := w.get(ov); err != nil {
+			return err
+		}
+		if err := ready(ov.Status.Conditions, ov.Generation, ov.Status.ObservedGeneration); err != nil {
+			return err
+		}
+		if ov.Status.Phase != phase {
+			return fmt.Errorf("phase %s, want %s", ov.Status.Phase, phase)
+		}
+		return nil
+	})
+	return ov
+}
+
+func (w *world) eventually(condition func() error) {
+	w.Helper()
+	deadline := time.Now().Add(eventually)
+	for {
+		err := condition()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.Fatalf("not within %s: %v\n%s", eventually, err, lastLines(w.manager.log.String(), 15))
+		}
+		select {
+		case <-w.ctx.Done():
+			w.Fatal(w.ctx.Err())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func lastLines(text string, n int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// send has the platform push a body, and fails unless it was accepted at the first try.
+func (w *world) send(path string, body []byte, errs ...error) {
+	w.Helper()
+	for _, err := range errs {
+		if err != nil {
+			w.Fatal(err)
+		}
+	}
+	if d := w.fake.Push(w.ctx, path, body); !d.Accepted || d.Attempts != 1 || d.Body != "success" {
+		w.Fatalf("push %s: %+v", path, d)
+	}
+}
+
+// post sends a body as it is and gives the status and the reply.
+func (w *world) post(path, contentType, body string) (int, string) {
+	w.Helper()
+	response, err := http.Post("http://"+w.manager.push+path, contentType, strings.NewReader(body))
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	reply, err := io.ReadAll(response.Body)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return response.StatusCode, string(reply)
+}
+
+// kubectl is what people see.
+func (w *world) kubectl(args ...string) string {
+	w.Helper()
+	assets, err := env.Assets()
+	if err != nil {
+		w.Fatal(err)
+	}
+	out, err := exec.CommandContext(w.ctx, filepath.Join(assets, "kubectl"),
+		append([]string{"--kubeconfig", kubeconfig, "--namespace", w.namespace}, args...)...).CombinedOutput()
+	if err != nil {
+		w.Fatalf("kubectl %v: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+// row is the cells of an object's line in a table, by column.
+func row(t testing.TB, table, name string) map[string]string {
+	t.Helper()
+	lines := strings.Split(table, "\n")
+	heads := strings.Fields(lines[0])
+	for _, line := range lines[1:] {
+		cells := strings.Fields(line)
+		if len(cells) > 0 && cells[0] == name {
+			// PRICE and REFUNDED hold a blank, as in "350.50 CNY": join what belongs together.
+			joined := cells[:1:1]
+			for _, cell := range cells[1:] {
+				if cell == "CNY" {
+					joined[len(joined)-1] += " CNY"
+					continue
+				}
+				joined = append(joined, cell)
+			}
+			if len(joined) != len(heads) {
+				t.Fatalf("row %q does not fit %q", line, lines[0])
+			}
+			cellsByHead := map[string]string{}
+			for i, head := range heads {
+				cellsByHead[head] = joined[i]
+			}
+			return cellsByHead
+		}
+	}
+	t.Fatalf("no %s in\n%s", name, table)
+	return nil
+}
+
+// everythingStored is all of the world's objects but Secrets, as the API server stores them.
+func (w *world) everythingStored() string {
+	w.Helper()
+	var all strings.Builder
+	for _, list := range []client.ObjectList{&v1alpha1.ChannelList{}, &v1alpha1.ProductSyncList{}, &v1alpha1.OrderVoucherList{}, &corev1.EventList{}} {
+		if err := api.List(w.ctx, list, client.InNamespace(w.namespace)); err != nil {
+			w.Fatal(err)
+		}
+		if err := json.NewEncoder(&all).Encode(list); err != nil {
+			w.Fatal(err)
+		}
+	}
+	return all.String()
+}
