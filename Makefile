@@ -61,7 +61,7 @@ generate: $(CONTROLLER_GEN) $(CRD_REF_DOCS) ## Write deepcopy, apply configurati
 
 .PHONY: verify-generate
 verify-generate: generate ## Fail if a generated file is not as `make generate` leaves it
-	@if ! git diff --exit-code -- $(GENERATED) || git ls-files --others --exclude-standard -- $(GENERATED) | grep .; then \
+	@if ! git --no-pager diff --exit-code -- $(GENERATED) || git ls-files --others --exclude-standard -- $(GENERATED) | grep .; then \
 		echo "Generated files are not what is committed or staged. 'make generate' has just written them: git add them."; \
 		exit 1; \
 	fi
