@@ -3,10 +3,12 @@ package fliggy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/laidoulaile/channel-operator/internal/platform"
@@ -39,6 +41,8 @@ type Client struct {
 	signer    signer
 	now       func() time.Time
 	transport *platform.Transport
+	// plainRefunds: the platform refused searchRefundOrder's printed form and took the plain one.
+	plainRefunds atomic.Bool
 }
 
 var (
@@ -56,7 +60,7 @@ func newClient(account platform.Account, transport *platform.Transport) (*Client
 	if now == nil {
 		now = time.Now
 	}
-	return &Client{account.ID, account.Endpoint, signer, now, transport}, nil
+	return &Client{account: account.ID, endpoint: account.Endpoint, signer: signer, now: now, transport: transport}, nil
 }
 
 // Check asks for a first page of one product. That there is none is an answer too.
@@ -66,8 +70,9 @@ func (c *Client) Check(ctx context.Context) error {
 }
 
 // ListProducts asks for the catalogue in pages of 100, 200 000 products at most. The
-// platform tells no total (documented: there is none), so a page that is not full is
-// the last one, and so is one beyond the end, or one that repeats the page before.
+// platform tells no total (documented: there is none), so the listing ends beyond the
+// last page, or where a page repeats the one before. A page that is not full ends
+// nothing: whether the platform filters within pages is unknown.
 func (c *Client) ListProducts(ctx context.Context, yield func([]platform.ListedProduct) bool) error {
 	var last []platform.ListedProduct
 	for number := 1; number <= maxPages; number++ {
@@ -75,7 +80,7 @@ func (c *Client) ListProducts(ctx context.Context, yield func([]platform.ListedP
 		if err != nil {
 			return err
 		}
-		if len(page) == 0 || slices.EqualFunc(page, last, sameProduct) || !yield(page) || len(page) < pageSize {
+		if len(page) == 0 || slices.EqualFunc(page, last, sameProduct) || !yield(page) {
 			return nil
 		}
 		last = page
@@ -142,10 +147,27 @@ func (c *Client) Order(ctx context.Context, question platform.OrderQuestion) (pl
 }
 
 // refunds asks for all refunds of an order that the platform knows: if it finds none
-// to that order, there are none.
+// to that order, there are none. Which text this one call signs is unknown (see
+// refundSubjects): the form the document prints goes first, and where the platform
+// refuses just that signature the other is tried, and kept if it is taken.
 func (c *Client) refunds(ctx context.Context, question platform.OrderQuestion) ([]platform.RefundFact, error) {
+	printed, plain := refundSubjects(question.OrderID)
+	if c.plainRefunds.Load() {
+		return c.refundsSigned(ctx, question, plain)
+	}
+	refunds, err := c.refundsSigned(ctx, question, printed)
+	if failure, ok := errors.AsType[*platform.Error](err); !ok || failure.Code != codeBadSignature || plain == printed {
+		return refunds, err
+	}
+	if refunds, err = c.refundsSigned(ctx, question, plain); err == nil {
+		c.plainRefunds.Store(true)
+	}
+	return refunds, err
+}
+
+func (c *Client) refundsSigned(ctx context.Context, question platform.OrderQuestion, subject string) ([]platform.RefundFact, error) {
 	var refunds []platform.RefundFact
-	err := c.ask(ctx, opSearchRefund, refundSubject(question.OrderID), orderFields(question),
+	err := c.ask(ctx, opSearchRefund, subject, orderFields(question),
 		func(envelope object) { refunds = readRefunds(envelope) })
 	if isGone(err) {
 		return nil, nil

@@ -105,7 +105,7 @@ func TestCalls(t *testing.T) {
 		},
 		"list": {
 			call: func(c *Client) error {
-				return c.ListProducts(ctx, func([]platform.ListedProduct) bool { return true })
+				return c.ListProducts(ctx, func([]platform.ListedProduct) bool { return false })
 			}, op: opListProducts,
 			signed: "20001_1758600000000_", fields: `{"pageNo":1,"pageSize":100}`,
 		},
@@ -329,10 +329,10 @@ func TestListProducts(t *testing.T) {
 	}{
 		"none":                {0, 1, empty},
 		"none, said by code":  {0, 1, past},
-		"one page":            {7, 1, empty},
+		"one page":            {7, 2, empty},
 		"ends on a full page": {200, 3, empty},
 		"ends by code":        {200, 3, past},
-		"ends on a short one": {205, 3, past},
+		"ends on a short one": {205, 4, past},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

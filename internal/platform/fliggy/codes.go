@@ -79,7 +79,7 @@ func refusal(op, code, text string) *platform.Error {
 // ReasonCredentials stops the whole account. A listing asks for the account as a
 // whole. Any other call asks for one thing, and "not authorised" there speaks of
 // that thing. And the refund query is only made when searchOrder has just accepted
-// the same key: a signature refused there is a wrong formula (see searchRefundTail).
+// the same key: a signature refused there is a wrong formula (see refundSubjects).
 func reasonFor(op, code string, reason platform.Reason) platform.Reason {
 	switch {
 	case op == opListProducts:

@@ -19,12 +19,6 @@ import (
 // keyPrivateKey is the key of the credentials Secret.
 const keyPrivateKey = "privateKey"
 
-// searchRefundTail ends searchRefundOrder's signed text when it names an order:
-// `distributorId_timestamp_orderId_`, as the document prints it. searchOrder's has
-// no such tail, so it may be a misprint; which form the platform wants is unknown.
-// If refund queries alone answer 5001, this is the constant to empty.
-const searchRefundTail = "_"
-
 // signedText is what a call signs (documented): the account, the time and the
 // call's subject joined by underscores. Where the call has no subject the second
 // underscore stays (inferred; clients that do so are answered). Nothing else of the
@@ -39,12 +33,15 @@ func idsSubject(ids []string) string {
 	return strings.Join(slices.Sorted(slices.Values(ids)), ",")
 }
 
-// refundSubject is the subject of searchRefundOrder; without an order id it is empty.
-func refundSubject(orderID string) string {
+// refundSubjects are the two forms that the subject of searchRefundOrder may have: with
+// a trailing underscore, as the document prints it, and without, as searchOrder's is.
+// The first may be a misprint; which one the platform wants is unknown. Without an order
+// id both are empty.
+func refundSubjects(orderID string) (printed, plain string) {
 	if orderID == "" {
-		return ""
+		return "", ""
 	}
-	return orderID + searchRefundTail
+	return orderID + "_", orderID
 }
 
 // signer signs with an account's key.

@@ -216,6 +216,7 @@ func TestFliggyCodes(t *testing.T) {
 func TestFliggyFacts(t *testing.T) {
 	for name, quirks := range map[string]platformtest.FliggyQuirks{
 		"as seen": {}, "as printed": {SingularCalendar: true, RefundTimeMillis: true, RefundSign: "printed"},
+		"refunds signed as orders are": {RefundSign: "plain"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fake := newFliggy(t, quirks)
