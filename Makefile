@@ -78,10 +78,6 @@ fmt: $(GOLANGCI_LINT) ## Format Go code and order its imports
 fuzz: ## Run every fuzz target for FUZZTIME (default 10m) each
 	FUZZTIME=$(FUZZTIME) hack/fuzz.sh
 
-.PHONY: bench
-bench: build k8s ## Measure it on this machine: writes docs/benchmarks
-	go run ./hack/bench
-
 .PHONY: clean
 clean: ## Remove what was built, except bin/k8s
 	rm -rf bin/manager bin/controlplane bin/platformsim bin/run bin/tools

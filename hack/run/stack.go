@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -51,7 +52,7 @@ func (s *stack) start(name string, args ...string) error {
 	go func() {
 		err := cmd.Wait()
 		close(p.done)
-		s.died(fmt.Errorf("%s ended: %v; its last lines:\n%s", name, err, tail(log.Name())))
+		s.died(fmt.Errorf("%s ended: %w; its last lines:\n%s", name, err, tail(log.Name())))
 	}()
 	s.processes = append(s.processes, p)
 	return nil
@@ -59,8 +60,7 @@ func (s *stack) start(name string, args ...string) error {
 
 // stop ends the parts, the last first: the manager needs the API server to say goodbye.
 func (s *stack) stop() {
-	for i := len(s.processes) - 1; i >= 0; i-- {
-		p := s.processes[i]
+	for _, p := range slices.Backward(s.processes) {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-p.done:

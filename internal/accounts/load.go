@@ -67,27 +67,30 @@ func (r *Registry) addSealer(ctx context.Context, channel *v1alpha1.Channel, acc
 	if err != nil {
 		return err
 	}
-	recipients := channel.Spec.Sealing.Recipients
-	if len(recipients) == 0 {
-		if recipients, err = sealing.Recipients(string(secret.Data[identityKey])); err != nil {
-			account.sealingProblem(fmt.Sprintf("key %s of Secret %s: %v", identityKey, secret.Name, err))
-			return nil
-		}
+	sealer, problem := newSealer(channel.Spec.Sealing.Recipients, secret)
+	if problem != nil {
+		account.Problem = &Problem{v1alpha1.ReasonSealingInvalid, problem.Error()}
+		account.Unreadable = problem
 	}
-	codeKey, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(secret.Data[codeIDKey])))
-	if err != nil {
-		account.sealingProblem(fmt.Sprintf("key %s of Secret %s is not base64", codeIDKey, secret.Name))
-		return nil
-	}
-	if account.Sealer, err = sealing.NewSealer(recipients, codeKey); err != nil {
-		account.sealingProblem(err.Error())
-	}
+	account.Sealer = sealer
 	return nil
 }
 
-func (a *Account) sealingProblem(message string) {
-	a.Problem = &Problem{v1alpha1.ReasonSealingInvalid, message}
-	a.Unreadable = errors.New(message)
+// newSealer makes the sealer from a Channel's recipients, or, without any, from the
+// identity in the sealing Secret. Its errors are somebody's to mend.
+func newSealer(recipients []string, secret *corev1.Secret) (*sealing.Sealer, error) {
+	if len(recipients) == 0 {
+		own, err := sealing.Recipients(string(secret.Data[identityKey]))
+		if err != nil {
+			return nil, fmt.Errorf("key %s of Secret %s: %w", identityKey, secret.Name, err)
+		}
+		recipients = own
+	}
+	codeKey, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(secret.Data[codeIDKey])))
+	if err != nil {
+		return nil, fmt.Errorf("key %s of Secret %s is not base64", codeIDKey, secret.Name)
+	}
+	return sealing.NewSealer(recipients, codeKey)
 }
 
 // sealingSecret reads the Channel's sealing Secret, and makes it, or the keys it lacks.
@@ -148,12 +151,11 @@ func addMissingKeys(secret *corev1.Secret, withIdentity bool) error {
 // a push that cannot be checked must be sent again.
 func (r *Registry) addGuard(ctx context.Context, channel *v1alpha1.Channel, account *Account) error {
 	for _, cidr := range channel.Spec.Receive.AllowedCIDRs {
-		network, err := netip.ParsePrefix(cidr)
-		if err != nil {
+		if network, err := netip.ParsePrefix(cidr); err == nil {
+			account.Guard.Networks = append(account.Guard.Networks, network.Masked())
+		} else {
 			account.Unreadable = fmt.Errorf("spec.receive.allowedCIDRs: %q is no CIDR", cidr)
-			return nil
 		}
-		account.Guard.Networks = append(account.Guard.Networks, network.Masked())
 	}
 	ref := channel.Spec.Receive.TokenSecretRef
 	if ref == nil {
@@ -164,7 +166,7 @@ func (r *Registry) addGuard(ctx context.Context, channel *v1alpha1.Channel, acco
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("read Secret %s: %w", ref.Name, err)
 	}
-	for _, token := range strings.Fields(string(secret.Data[ref.Key])) {
+	for token := range strings.FieldsSeq(string(secret.Data[ref.Key])) {
 		account.Guard.Tokens = append(account.Guard.Tokens, sealing.NewSecret(token))
 	}
 	if len(account.Guard.Tokens) == 0 {

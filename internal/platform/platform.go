@@ -11,6 +11,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/laidoulaile/channel-operator/internal/sealing"
@@ -251,12 +252,7 @@ type ProductQuestion struct {
 
 // Wants reports whether the question names the aspect.
 func (q ProductQuestion) Wants(aspect Aspect) bool {
-	for _, a := range q.Aspects {
-		if a == aspect {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(q.Aspects, aspect)
 }
 
 // ProductState says whether the platform sells a product; the values are the API's.

@@ -107,7 +107,7 @@ func calendar(days []platform.Day) *v1alpha1.Calendar {
 		if day.Closed {
 			cal.Closed = append(cal.Closed, day.Date)
 		}
-		if day.Amount != nil && !(ptr.Equal(day.Amount, price.Amount) && ptr.Equal(day.Market, price.Market)) {
+		if day.Amount != nil && (!ptr.Equal(day.Amount, price.Amount) || !ptr.Equal(day.Market, price.Market)) {
 			cal.Prices = append(cal.Prices, v1alpha1.CalendarPrice{From: day.Date, Amount: *day.Amount, Market: day.Market})
 			price = day
 		}

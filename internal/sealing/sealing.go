@@ -56,14 +56,14 @@ func NewSealer(recipients []string, codeKey []byte) (*Sealer, error) {
 func (s *Sealer) Seal(body []byte) (string, error) {
 	var sealed bytes.Buffer
 	text := base64.NewEncoder(base64.StdEncoding, &sealed)
-	clear, err := age.Encrypt(text, s.recipients...)
+	plain, err := age.Encrypt(text, s.recipients...)
 	if err != nil {
 		return "", fmt.Errorf("seal: %w", err)
 	}
-	if _, err := clear.Write(body); err != nil {
+	if _, err := plain.Write(body); err != nil {
 		return "", fmt.Errorf("seal: %w", err)
 	}
-	if err := clear.Close(); err != nil {
+	if err := plain.Close(); err != nil {
 		return "", fmt.Errorf("seal: %w", err)
 	}
 	if err := text.Close(); err != nil {
@@ -158,11 +158,11 @@ func Open(sealed, identities string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sealing identity: %w", err)
 	}
-	clear, err := age.Decrypt(base64.NewDecoder(base64.StdEncoding, strings.NewReader(sealed)), parsed...)
+	plain, err := age.Decrypt(base64.NewDecoder(base64.StdEncoding, strings.NewReader(sealed)), parsed...)
 	if err != nil {
 		return nil, fmt.Errorf("open sealed body: %w", err)
 	}
-	body, err := io.ReadAll(clear)
+	body, err := io.ReadAll(plain)
 	if err != nil {
 		return nil, fmt.Errorf("open sealed body: %w", err)
 	}

@@ -52,7 +52,7 @@ func TestCodeIDsAreKeyedAndStable(t *testing.T) {
 	one, _ := newSealer(t)
 	two, _ := newSealer(t)
 	code := sealing.NewSecret("A1")
-	if one.CodeID(code) != one.CodeID(code) {
+	if again := one.CodeID(sealing.NewSecret("A1")); again != one.CodeID(code) {
 		t.Error("the same code has two ids")
 	}
 	if one.CodeID(code) == one.CodeID(sealing.NewSecret("A2")) {

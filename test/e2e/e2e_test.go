@@ -169,7 +169,7 @@ func TestTablesShowWhatHappened(t *testing.T) {
 	body, err = w.fake.Refund("6", 70100, 2, true)
 	w.send(orderPath, body, err)
 
-	w.productReady("88", func(ps *v1alpha1.ProductSync) error { return nil })
+	w.productReady("88", func(*v1alpha1.ProductSync) error { return nil })
 	w.productReady("89", func(ps *v1alpha1.ProductSync) error {
 		if ps.Status.State != v1alpha1.ProductOffSale {
 			return fmt.Errorf("state %s", ps.Status.State)

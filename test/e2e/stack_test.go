@@ -169,7 +169,7 @@ func startManager(flags ...string) (*manager, error) {
 		}
 		select {
 		case <-m.ended:
-			return nil, fmt.Errorf("the manager ended: %v\n%s", m.err, m.log)
+			return nil, fmt.Errorf("the manager ended: %w\n%s", m.err, m.log)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
