@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -20,7 +22,7 @@ var ErrEndpoint = errors.New("endpoint not allowed")
 func CheckEndpoint(endpoint string, allowPrivate bool) error {
 	u, err := url.Parse(endpoint)
 	switch {
-	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+	case err != nil || u.Hostname() == "" || u.User != nil || strings.ContainsAny(endpoint, "?#"):
 		return fmt.Errorf("%w: it must be a plain URL such as https://api.example.com", ErrEndpoint)
 	case u.Scheme == "https", u.Scheme == "http" && allowPrivate:
 		return nil
@@ -54,12 +56,35 @@ func publicOnly(_, address string, _ syscall.RawConn) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s", ErrEndpoint, address)
 	}
-	if ip := at.Addr().Unmap(); !ip.IsGlobalUnicast() || ip.IsPrivate() || carrierGrade.Contains(ip) {
+	if ip := at.Addr(); !public(ip) {
 		return fmt.Errorf("%w: it resolves to %s, which is not public (see --allow-private-endpoints)", ErrEndpoint, ip)
 	}
 	return nil
 }
 
-// carrierGrade is shared address space (RFC 6598): public by Go's reckoning, and where
-// clusters like to put their pods.
-var carrierGrade = netip.MustParsePrefix("100.64.0.0/10")
+func public(ip netip.Addr) bool {
+	ip = ip.Unmap()
+	if translated.Contains(ip) {
+		b := ip.As16()
+		ip = netip.AddrFrom4([4]byte(b[12:]))
+	}
+	inside := func(p netip.Prefix) bool { return p.Contains(ip) }
+	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !slices.ContainsFunc(notPublic, inside)
+}
+
+// translated is how a cluster without IPv4 reaches IPv4 addresses (NAT64, RFC 6052):
+// the last four bytes are the address that counts.
+var translated = netip.MustParsePrefix("64:ff9b::/96")
+
+// notPublic passes for public by Go's reckoning.
+var notPublic = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),      // this network
+	netip.MustParsePrefix("100.64.0.0/10"),  // shared address space (RFC 6598): clusters put their pods there
+	netip.MustParsePrefix("192.0.0.0/24"),   // protocol assignments; a cloud's metadata
+	netip.MustParsePrefix("198.18.0.0/15"),  // benchmarks
+	netip.MustParsePrefix("240.0.0.0/4"),    // reserved
+	netip.MustParsePrefix("::/96"),          // IPv4-compatible
+	netip.MustParsePrefix("64:ff9b:1::/48"), // a site's own NAT64
+	netip.MustParsePrefix("2002::/16"),      // 6to4: any IPv4 address within
+	netip.MustParsePrefix("fec0::/10"),      // site-local
+}

@@ -3,6 +3,7 @@ package platform
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/laidoulaile/channel-operator/internal/sealing"
@@ -67,15 +68,19 @@ type Error struct {
 
 // Error says what failed and why.
 func (e *Error) Error() string {
-	text := sealing.Scrub(e.Text)
+	text := e.Text
 	if e.Err != nil {
-		text = e.Err.Error()
+		text = quoted.ReplaceAllString(e.Err.Error(), `"…"`)
 	}
+	text = sealing.Scrub(text)
 	if e.Code == "" {
 		return fmt.Sprintf("%s: %s", e.Op, text)
 	}
 	return fmt.Sprintf("%s: %s %s", e.Op, e.Code, text)
 }
+
+// quoted is what net/http's errors quote: pieces of the answer that it could not read.
+var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }

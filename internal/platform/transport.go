@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -30,6 +31,8 @@ const (
 	breakFor   = 5 * time.Second
 	// maxRetryAfter bounds what we let a platform ask of us.
 	maxRetryAfter = 10 * time.Minute
+
+	askedToWait = "the platform asked us to wait"
 )
 
 // Limits bound what is asked with one account.
@@ -91,9 +94,8 @@ func (t *Transport) Do(ctx context.Context, call Call) ([]byte, error) {
 	start := time.Now()
 	answer, err := t.inTurn(ctx, call)
 	outcome := "ok"
-	if e, ok := errors.AsType[*Error](err); ok {
-		outcome = string(e.Kind)
-		t.wait(e)
+	if err != nil {
+		outcome = string(KindOf(err))
 	}
 	platformCalls.WithLabelValues(t.channel, call.Op, outcome).Inc()
 	platformCallSeconds.WithLabelValues(t.channel, call.Op).Observe(time.Since(start).Seconds())
@@ -102,36 +104,67 @@ func (t *Transport) Do(ctx context.Context, call Call) ([]byte, error) {
 
 // inTurn waits for the account's turn and asks through the breaker.
 func (t *Transport) inTurn(ctx context.Context, call Call) ([]byte, error) {
-	if wait := t.waiting(); wait > 0 {
-		return nil, throttled(call.Op, "the platform asked us to wait", wait)
-	}
 	patience := patienceOf(ctx)
 	ctx, cancel := context.WithTimeout(ctx, callTimeout+2*patience)
 	defer cancel()
-	turn := t.limiter.Reserve()
-	if delay := turn.Delay(); delay > patience {
-		turn.Cancel()
-		return nil, throttled(call.Op, "the account's request rate is used up", delay)
-	} else if !sleep(ctx, delay) {
-		turn.Cancel()
-		return nil, failed(call.Op, ctx.Err())
+	if err := t.awaitTurn(ctx, call.Op, patience); err != nil {
+		return nil, err
 	}
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case t.turns <- struct{}{}:
-		defer func() { <-t.turns }()
-	case <-timer.C:
-		return nil, throttled(call.Op, "the account's requests under way are at their limit", patience)
-	case <-ctx.Done():
-		return nil, failed(call.Op, ctx.Err())
-	}
+	defer func() { <-t.turns }()
 	answer, err := t.breaker.Execute(func() ([]byte, error) { return t.send(ctx, call) })
+	if e, ok := errors.AsType[*Error](err); ok {
+		t.wait(e) // before the next call has this one's turn
+	}
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
 		return nil, &Error{Kind: Transient, Reason: ReasonUnavailable, Op: call.Op, RetryAfter: breakFor,
 			Text: fmt.Sprintf("not asked: the last %d calls failed, trying again soon", breakAfter)}
 	}
 	return answer, err
+}
+
+// awaitTurn takes a turn of the account, or says why there is none.
+func (t *Transport) awaitTurn(ctx context.Context, op string, patience time.Duration) error {
+	if wait := t.waiting(); wait > 0 {
+		return throttled(op, askedToWait, wait)
+	}
+	turn := t.limiter.Reserve()
+	if delay := turn.Delay(); delay > patience {
+		turn.Cancel()
+		return throttled(op, "the account's request rate is used up", delay)
+	} else if !sleep(ctx, delay) {
+		turn.Cancel()
+		return failed(op, ctx.Err())
+	}
+	if !t.enter(ctx, patience) {
+		if ctx.Err() != nil {
+			return failed(op, ctx.Err())
+		}
+		return throttled(op, "the account's requests under way are at their limit", max(patience, time.Second))
+	}
+	// The platform may have said so while this call was in the queue.
+	if wait := t.waiting(); wait > 0 {
+		<-t.turns
+		return throttled(op, askedToWait, wait)
+	}
+	return nil
+}
+
+// enter takes a place among the calls under way; a free one is taken without patience too.
+func (t *Transport) enter(ctx context.Context, patience time.Duration) bool {
+	select {
+	case t.turns <- struct{}{}:
+		return true
+	default:
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case t.turns <- struct{}{}:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 type patienceKey struct{}
@@ -154,9 +187,7 @@ func (t *Transport) send(ctx context.Context, call Call) ([]byte, error) {
 	if err != nil {
 		return nil, &Error{Kind: Refused, Reason: ReasonRequest, Op: call.Op, Err: withoutURL(err)}
 	}
-	for name, values := range call.Header {
-		request.Header[name] = values
-	}
+	maps.Copy(request.Header, call.Header)
 	response, err := t.client.Do(request)
 	if err != nil {
 		return nil, failed(call.Op, err)
@@ -200,13 +231,17 @@ func classifyHTTP(op string, response *http.Response, size int) error {
 	return e
 }
 
+// wait keeps what the platform asks (an error of our own has no code). Answers overtake
+// each other: a shorter wait does not cut a longer one short.
 func (t *Transport) wait(e *Error) {
-	if e.Kind != Throttled || e.Code == "" || e.RetryAfter <= 0 {
+	if e.Code == "" || e.RetryAfter <= 0 {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.notUntil = time.Now().Add(min(e.RetryAfter, maxRetryAfter))
+	if until := time.Now().Add(min(e.RetryAfter, maxRetryAfter)); until.After(t.notUntil) {
+		t.notUntil = until
+	}
 }
 
 func (t *Transport) waiting() time.Duration {
@@ -233,8 +268,9 @@ func withoutURL(err error) error {
 
 func retryAfter(header http.Header) time.Duration {
 	value := header.Get("Retry-After")
-	if seconds, err := strconv.Atoi(value); err == nil && seconds > 0 {
-		return time.Duration(min(seconds, int(maxRetryAfter/time.Second))) * time.Second
+	// A number out of range comes back as the largest there is.
+	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil || errors.Is(err, strconv.ErrRange) {
+		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
 	}
 	if at, err := http.ParseTime(value); err == nil {
 		return min(max(time.Until(at), 0), maxRetryAfter)

@@ -1,0 +1,179 @@
+package platform_test
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/laidoulaile/channel-operator/internal/platform"
+)
+
+func TestCheckEndpoint(t *testing.T) {
+	cases := map[string]struct {
+		endpoint         string
+		public, loopback bool // passes; passes with allowPrivate
+	}{
+		"https":               {"https://api.example.com", true, true},
+		"a port":              {"https://api.example.com:8443", true, true},
+		"a path":              {"https://api.example.com/v1/", true, true},
+		"upper case":          {"HTTPS://API.EXAMPLE.COM", true, true},
+		"an address":          {"https://[2001:db8::1]:443", true, true},
+		"plain http":          {"http://127.0.0.1:9000", false, true},
+		"empty":               {"", false, false},
+		"no scheme":           {"api.example.com", false, false},
+		"no host":             {"https:///v1", false, false},
+		"only a port":         {"https://:443", false, false},
+		"opaque":              {"https:api.example.com", false, false},
+		"another scheme":      {"ftp://api.example.com", false, false},
+		"a file":              {"file:///etc/passwd", false, false},
+		"a user":              {"https://me@api.example.com", false, false},
+		"a user and password": {"https://me:s3cret@api.example.com", false, false},
+		"a query":             {"https://api.example.com?a=s3cret", false, false},
+		"an empty query":      {"https://api.example.com?", false, false},
+		"a fragment":          {"https://api.example.com#s3cret", false, false},
+		"an empty fragment":   {"https://api.example.com#", false, false},
+		"a space":             {"https://api example.com", false, false},
+		"a control character": {"https://api.example.com/\n", false, false},
+		"a bad escape":        {"https://api.example.com/%s3cret", false, false},
+		"a bad port":          {"https://api.example.com:s3cret", false, false},
+	}
+	for name, test := range cases {
+		t.Run(name, func(t *testing.T) {
+			for allowPrivate, want := range map[bool]bool{false: test.public, true: test.loopback} {
+				err := platform.CheckEndpoint(test.endpoint, allowPrivate)
+				if (err == nil) != want {
+					t.Errorf("CheckEndpoint(%q, %v) = %v", test.endpoint, allowPrivate, err)
+				}
+				if err != nil && (!errors.Is(err, platform.ErrEndpoint) || strings.Contains(err.Error(), "s3cret")) {
+					t.Errorf("CheckEndpoint(%q, %v): %v, want an ErrEndpoint that quotes nothing", test.endpoint, allowPrivate, err)
+				}
+			}
+		})
+	}
+}
+
+func TestOnlyPublicAddressesAreDialled(t *testing.T) {
+	cases := map[string][]string{
+		"public": {"8.8.8.8:443", "100.63.255.255:443", "100.128.0.0:443", "172.15.0.1:443", "172.32.0.1:443",
+			"[2400:3200::1]:443", "[::ffff:8.8.8.8]:443", "[64:ff9b::808:808]:443"},
+		"loopback":                     {"127.0.0.1:443", "127.255.255.254:443", "[::1]:443"},
+		"private":                      {"10.0.0.1:443", "172.16.0.1:443", "172.31.255.255:443", "192.168.1.1:443", "[fc00::1]:443", "[fd00:ec2::254]:443"},
+		"link-local":                   {"169.254.169.254:80", "[fe80::1]:443", "[fe80::1%eth0]:443"},
+		"carrier-grade":                {"100.64.0.1:443", "100.100.100.200:80", "100.127.255.255:443"},
+		"unspecified":                  {"0.0.0.0:443", "[::]:443"},
+		"multicast":                    {"224.0.0.1:443", "239.255.255.250:443", "[ff02::1]:443"},
+		"broadcast":                    {"255.255.255.255:443"},
+		"IPv4-mapped":                  {"[::ffff:127.0.0.1]:443", "[::ffff:10.0.0.1]:443", "[::ffff:169.254.169.254]:80", "[::ffff:100.64.0.1]:443", "[::ffff:0.0.0.0]:443"},
+		"translated (NAT64)":           {"[64:ff9b::7f00:1]:443", "[64:ff9b::a00:1]:443", "[64:ff9b::a9fe:a9fe]:80", "[64:ff9b::6440:1]:443", "[64:ff9b:1::a00:1]:443"},
+		"this network":                 {"0.1.2.3:443"},
+		"protocol assignments":         {"192.0.0.192:80"},
+		"benchmarks":                   {"198.18.0.1:443", "198.19.255.255:443"},
+		"reserved":                     {"240.0.0.1:443"},
+		"site-local":                   {"[fec0::1]:443"},
+		"tunnelled (6to4, compatible)": {"[2002:a00:1::1]:443", "[::10.0.0.1]:443"},
+		"no address":                   {"api.example.com:443", "8.8.8.8", ""},
+	}
+	for name, addresses := range cases {
+		t.Run(name, func(t *testing.T) {
+			for _, address := range addresses {
+				err := platform.PublicOnly("tcp", address, nil)
+				if public := name == "public"; (err == nil) != public {
+					t.Errorf("%s: %v", address, err)
+				}
+				if err != nil && !errors.Is(err, platform.ErrEndpoint) {
+					t.Errorf("%s: %v is no ErrEndpoint", address, err)
+				}
+			}
+		})
+	}
+}
+
+// listener accepts on an address of this machine and counts.
+func listener(t *testing.T, address string) (string, *atomic.Int32) {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var accepted atomic.Int32
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			accepted.Add(1)
+			_ = conn.Close()
+		}
+	}()
+	t.Cleanup(func() { _ = l.Close(); <-done })
+	return l.Addr().String(), &accepted
+}
+
+func TestDialRefusesAnInnerAddress(t *testing.T) {
+	address, accepted := listener(t, "127.0.0.1:0")
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// localhost: what counts is the address that a name resolves to.
+	for _, to := range []string{address, "localhost:" + port, "[::ffff:127.0.0.1]:" + port, "0.0.0.0:" + port} {
+		conn, err := platform.NewRoundTripper(false).DialContext(t.Context(), "tcp", to)
+		if err == nil {
+			_ = conn.Close()
+		}
+		if !errors.Is(err, platform.ErrEndpoint) {
+			t.Errorf("dial %s: %v, want ErrEndpoint", to, err)
+		}
+	}
+	if n := accepted.Load(); n != 0 {
+		t.Errorf("%d connections reached the listener", n)
+	}
+	conn, err := platform.NewRoundTripper(true).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatalf("with allowPrivate: %v", err)
+	}
+	_ = conn.Close()
+}
+
+func TestCallsDoNotReachAnInnerAddress(t *testing.T) {
+	var asked atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	t.Cleanup(server.Close)
+	call := platform.Call{Op: "op", Method: http.MethodPost, URL: server.URL}
+
+	_, err := platform.NewTransport(t.Name(), generous, platform.NewRoundTripper(false)).Do(t.Context(), call)
+	if !errors.Is(err, platform.ErrEndpoint) || platform.KindOf(err) != platform.Transient {
+		t.Errorf("Do: %v, want a transient ErrEndpoint", err)
+	}
+	if asked.Load() != 0 {
+		t.Error("the call reached an inner address")
+	}
+	if _, err := platform.NewTransport(t.Name(), generous, platform.NewRoundTripper(true)).Do(t.Context(), call); err != nil {
+		t.Errorf("with allowPrivate: %v", err)
+	}
+}
+
+func TestRoundTripperWantsModernTLSAndNoProxy(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}
+	server.Config.ErrorLog = discard
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	base := platform.NewRoundTripper(true)
+	base.TLSClientConfig.InsecureSkipVerify = true // the version is to be what fails
+	_, err := platform.NewTransport(t.Name(), generous, base).Do(t.Context(), platform.Call{Op: "op", Method: http.MethodGet, URL: server.URL})
+	if err == nil || !strings.Contains(err.Error(), "protocol version") {
+		t.Errorf("TLS 1.1: %v, want it refused for its version", err)
+	}
+	if base.Proxy != nil {
+		t.Error("a proxy would be dialled in place of the address that is checked")
+	}
+}
