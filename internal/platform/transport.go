@@ -231,10 +231,10 @@ func classifyHTTP(op string, response *http.Response, size int) error {
 	return e
 }
 
-// wait keeps what the platform asks (an error of our own has no code). Answers overtake
-// each other: a shorter wait does not cut a longer one short.
+// wait keeps what the platform asks. Answers overtake each other: a shorter wait does
+// not cut a longer one short.
 func (t *Transport) wait(e *Error) {
-	if e.Code == "" || e.RetryAfter <= 0 {
+	if e.RetryAfter <= 0 {
 		return
 	}
 	t.mu.Lock()

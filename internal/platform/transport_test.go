@@ -435,6 +435,26 @@ func TestAskedToWait(t *testing.T) {
 	}
 }
 
+// Neither header nor body may silence an account for longer than ten minutes.
+func TestWaitIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := statuses(200)
+		transport := platform.NewTransport(t.Name(), generous, s)
+		call := question()
+		call.Classify = func([]byte) error {
+			return &platform.Error{Kind: platform.Throttled, Op: "op", RetryAfter: 24 * time.Hour}
+		}
+		_, _ = transport.Do(t.Context(), call)
+		time.Sleep(maxRetryAfter - time.Second)
+		_, err := transport.Do(t.Context(), question())
+		want(t, err, platform.Throttled, platform.ReasonThrottled)
+		time.Sleep(time.Second)
+		if _, err := transport.Do(t.Context(), question()); err != nil || s.count() != 2 {
+			t.Errorf("after ten minutes: %v", err)
+		}
+	})
+}
+
 func TestNotAskedToWait(t *testing.T) {
 	s := statuses(429, 200)
 	transport := platform.NewTransport(t.Name(), generous, s)
@@ -494,6 +514,12 @@ func TestQueuedCallsWaitToo(t *testing.T) {
 				all.Wait()
 				if n := asked.Load(); n != 1 {
 					t.Errorf("%d calls went out, want the first only", n)
+				}
+				// None of them kept its turn.
+				time.Sleep(time.Minute)
+				_, err := transport.Do(t.Context(), question())
+				if want(t, err, platform.Throttled, platform.ReasonThrottled); asked.Load() != 2 {
+					t.Errorf("after the wait: %v", err)
 				}
 			})
 		})
