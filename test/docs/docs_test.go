@@ -1,0 +1,234 @@
+// Package docs keeps the users' pages true: flags, reasons and metrics named there are
+// those of the code, and links lead somewhere.
+package docs
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/laidoulaile/channel-operator/controllers"
+	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/test/env"
+	"github.com/laidoulaile/channel-operator/webhookserver"
+)
+
+func root(t *testing.T) string {
+	t.Helper()
+	dir, err := env.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func read(t *testing.T, path ...string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(append([]string{root(t)}, path...)...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// set of the first group of each match.
+func set(pattern, text string) []string {
+	found := map[string]bool{}
+	for _, match := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+		found[match[1]] = true
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+func same(t *testing.T, what string, documented, existing []string) {
+	t.Helper()
+	if len(existing) == 0 {
+		t.Fatalf("no %s found in the code", what)
+	}
+	for _, name := range documented {
+		if !slices.Contains(existing, name) {
+			t.Errorf("%s %s is documented and does not exist", what, name)
+		}
+	}
+	for _, name := range existing {
+		if !slices.Contains(documented, name) {
+			t.Errorf("%s %s is not documented", what, name)
+		}
+	}
+}
+
+// The manager's own usage: name and, where it prints one, default of every flag.
+func TestFlags(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "manager")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".")
+	build.Dir = root(t)
+	if output, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	usage, err := exec.CommandContext(t.Context(), binary, "-h").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, usage)
+	}
+	page := read(t, "docs", "operations.md")
+	same(t, "flag", set("(?m)^\\| `--([a-z-]+)` \\|", page), set(`(?m)^  -([a-z-]+)`, string(usage)))
+
+	defaults := regexp.MustCompile(`(?m)^  -([a-z-]+).*\n.*\(default "?([^")]+)"?\)$`).FindAllStringSubmatch(string(usage), -1)
+	if len(defaults) == 0 {
+		t.Error("the usage prints no defaults")
+	}
+	for _, d := range defaults {
+		if row := fmt.Sprintf("| `--%s` | `%s` |", d[1], d[2]); !strings.Contains(page, row) {
+			t.Errorf("operations.md lacks %q", row)
+		}
+	}
+}
+
+// Every reason stands in a table of conditions, and none that does not exist.
+func TestReasons(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root(t), "api", "v1alpha1", "common_types.go"), nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reasons []string
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || !strings.HasPrefix(spec.Names[0].Name, "Reason") {
+			return true
+		}
+		value, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reasons = append(reasons, value)
+		return true
+	})
+	var pages string
+	for _, page := range []string{"channels.md", "products.md", "orders.md"} {
+		pages += read(t, "docs", page)
+	}
+	same(t, "reason", set("(?m)^\\| (?:True|False) \\| `(\\w+)` \\|", pages), reasons)
+}
+
+func TestMetrics(t *testing.T) {
+	descriptions := make(chan *prometheus.Desc, 100)
+	for _, collectors := range [][]prometheus.Collector{platform.Collectors(), webhookserver.Collectors(), controllers.Collectors()} {
+		for _, c := range collectors {
+			c.Describe(descriptions)
+		}
+	}
+	close(descriptions)
+	var described strings.Builder
+	for d := range descriptions {
+		fmt.Fprintln(&described, d)
+	}
+	same(t, "metric", set("`(channel_operator_[a-z_]+)`", read(t, "docs", "operations.md")), set(`fqName: "([a-z_]+)"`, described.String()))
+}
+
+// Relative links lead to files, and to headings in them.
+func TestLinks(t *testing.T) {
+	links := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	for _, page := range pages(t) {
+		for _, match := range links.FindAllStringSubmatch(prose(read(t, page)), -1) {
+			target, heading, _ := strings.Cut(match[1], "#")
+			if strings.Contains(target, "://") {
+				continue
+			}
+			to := page
+			if target != "" {
+				to = filepath.Join(filepath.Dir(page), target)
+			}
+			if _, err := os.Stat(filepath.Join(root(t), to)); err != nil {
+				t.Errorf("%s: %s leads nowhere", page, match[1])
+				continue
+			}
+			if heading != "" && !slices.Contains(headings(read(t, to)), heading) {
+				t.Errorf("%s: no heading for %s", page, match[1])
+			}
+		}
+	}
+}
+
+// Tests and folders named on the front page are there.
+func TestFrontPage(t *testing.T) {
+	page := read(t, "README.md")
+	var code strings.Builder
+	err := filepath.WalkDir(root(t), func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (entry.Name() == "bin" || entry.Name() == ".git"):
+			return filepath.SkipDir
+		case strings.HasSuffix(path, "_test.go"):
+			text, err := os.ReadFile(path)
+			code.Write(text)
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range set("`(Test[A-Za-z]+)`", page) {
+		if !strings.Contains(code.String(), "func "+name+"(") {
+			t.Errorf("README.md names %s, which is no test", name)
+		}
+	}
+	for _, folder := range set(`(?m)^    ([a-z0-9/]+/)  `, page) {
+		if _, err := os.Stat(filepath.Join(root(t), folder)); err != nil {
+			t.Errorf("README.md: %v", err)
+		}
+	}
+}
+
+// pages are the pages written by hand, relative to the root.
+func pages(t *testing.T) []string {
+	t.Helper()
+	all := []string{"README.md"}
+	err := filepath.WalkDir(filepath.Join(root(t), "docs"), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && entry.Name() == "reference" {
+			return filepath.SkipDir
+		}
+		if strings.HasSuffix(path, ".md") {
+			relative, err := filepath.Rel(root(t), path)
+			all = append(all, relative)
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// prose is a page without what stands in backquotes.
+func prose(page string) string {
+	page = regexp.MustCompile("(?ms)^```.*?^```$").ReplaceAllString(page, "")
+	return regexp.MustCompile("`[^`\n]*`").ReplaceAllString(page, "")
+}
+
+// headings of a page as they stand in links.
+func headings(page string) []string {
+	var anchors []string
+	for _, heading := range set(`(?m)^#+ (.+)$`, page) {
+		anchor := regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(heading), "")
+		anchors = append(anchors, strings.ReplaceAll(anchor, " ", "-"))
+	}
+	return anchors
+}
