@@ -3,6 +3,7 @@ package webhookserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/netip"
@@ -42,6 +43,7 @@ func NewHandler(o Options) http.Handler {
 		}
 	}
 	mux.HandleFunc("POST /api/channels/{namespace}/{name}/{tail...}", h.serveChannel)
+	mux.HandleFunc("POST /api/channels/{namespace}/{name}", http.NotFound) // else the mux redirects to the path above
 	return plainPaths(mux)
 }
 
@@ -75,7 +77,7 @@ func (h *handler) serveChannel(w http.ResponseWriter, r *http.Request) {
 	name := types.NamespacedName{Namespace: r.PathValue("namespace"), Name: r.PathValue("name")}
 	account, err := h.accounts.ByName(name)
 	switch {
-	case errors.Is(err, accounts.ErrNotKnownYet):
+	case account == nil && !errors.Is(err, accounts.ErrUnknown): // in whose dialect cannot be told
 		http.Error(w, "retry later", http.StatusServiceUnavailable)
 	case account == nil || account.Receiver == nil || !slices.Contains(account.Receiver.Paths(), r.PathValue("tail")):
 		http.NotFound(w, r)
@@ -134,6 +136,9 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, at route) resu
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), commitBudget)
 	defer cancel()
 	got.outcome, got.err = h.recorder.Record(ctx, got.account, push, events)
+	if got.err != nil && got.outcome.Accepted() {
+		got.outcome = platform.OutcomeRetry // an error is no promise
+	}
 	return got
 }
 
@@ -216,5 +221,5 @@ func (h *handler) observe(r *http.Request, at route, got result, took time.Durat
 		log.Error(got.err, "push not recorded: asked the platform to send it again")
 		return
 	}
-	log.Info("push refused", "why", got.err.Error())
+	log.Info("push refused", "why", fmt.Sprint(got.err))
 }
