@@ -144,8 +144,13 @@ func managerOptions(o options) ctrl.Options {
 				&v1alpha1.OrderVoucher{}: {Transform: stripSealed},
 			},
 		},
-		// Secrets are read from the API server when they are needed; only their metadata is watched.
-		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
+		Client: client.Options{Cache: &client.CacheOptions{
+			// A look builds on the status that the look before wrote: from a cache that does not
+			// show it yet, what was just learned would be taken back.
+			EnableReadYourWritesConsistency: ptr.To(true),
+			// Secrets are read from the API server when they are needed; only their metadata is watched.
+			DisableFor: []client.Object{&corev1.Secret{}},
+		}},
 	}
 }
 
@@ -169,7 +174,7 @@ func assemble(ctx context.Context, mgr ctrl.Manager, config *rest.Config, o opti
 	}
 	book := ledger.New(direct)
 	registry := accounts.NewRegistry(accounts.Options{
-		Adapters: adapters, Channels: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Writer: mgr.GetClient(),
+		Adapters: adapters, Channels: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Writer: direct,
 		RoundTripper: platform.NewRoundTripper(o.allowPrivate), AllowPrivate: o.allowPrivate,
 	})
 	receivers := map[v1alpha1.Platform]platform.Receiver{}

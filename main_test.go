@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	ac "github.com/laidoulaile/channel-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/test/env"
+)
+
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.Discard())
+	os.Exit(env.Main(m))
+}
+
+// The flags that scripts outside rely on.
+func TestFlagsOfTheContract(t *testing.T) {
+	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
+	args := os.Args
+	os.Args = []string{"manager"}
+	t.Cleanup(func() { os.Args = args })
+	o := parse(flags)
+	for _, name := range []string{"push-bind-address", "metrics-bind-address", "metrics-secure", "health-probe-bind-address",
+		"journal-dir", "leader-elect", "allow-private-endpoints"} {
+		if flags.Lookup(name) == nil {
+			t.Errorf("--%s is gone", name)
+		}
+	}
+	if o.pushAddress != ":8080" || o.metricsAddress != ":8081" || o.probeAddress != ":8082" || !o.metricsSecure || o.allowPrivate {
+		t.Errorf("defaults %+v", o)
+	}
+}
+
+func TestTrustedProxiesMustBeCIDRs(t *testing.T) {
+	if got, err := parsePrefixes("10.0.0.0/8, 192.0.2.1/32"); err != nil || len(got) != 2 {
+		t.Errorf("%v, %v", got, err)
+	}
+	if _, err := parsePrefixes("10.0.0.1"); err == nil {
+		t.Error("an address passed as a CIDR")
+	}
+}
+
+// A look at an object sees the status that the look before wrote, and no sealed body.
+func TestManagersClientReadsItsOwnWrites(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	mgr, err := ctrl.NewManager(env.Config(), managerOptions(options{metricsAddress: "0", probeAddress: "0"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := mgr.GetClient()
+	ended := make(chan error, 1)
+	go func() { ended <- mgr.Start(ctx) }()
+	defer func() { cancel(); <-ended }()
+	direct, err := client.New(env.Config(), client.Options{Scheme: mgr.GetScheme()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	namespace := env.Namespace(t, direct)
+	voucher := &v1alpha1.OrderVoucher{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "o"}, Spec: v1alpha1.OrderVoucherSpec{
+		ChannelRef: v1alpha1.ChannelReference{Name: "c"}, OrderID: "1",
+		Notifications: []v1alpha1.Notification{{ID: "m", Type: v1alpha1.NotificationOther, PlatformType: "X",
+			ReceivedAt: metav1.NewMicroTime(time.Now()), Sealed: "c2VhbGVk"}}}}
+	if err := direct.Create(ctx, voucher); err != nil {
+		t.Fatal(err)
+	}
+	if !mgr.GetCache().WaitForCacheSync(ctx) {
+		t.Fatal("the cache does not sync")
+	}
+	for i := range 60 {
+		want := fmt.Sprint(i)
+		status := ac.OrderVoucherStatus().WithSummary(ac.OrderSummary().WithCodes(want))
+		if err := c.Status().Apply(ctx, ac.OrderVoucher("o", namespace).WithStatus(status), client.FieldOwner("test"), client.ForceOwnership); err != nil {
+			t.Fatal(err)
+		}
+		var got v1alpha1.OrderVoucher
+		if err := c.Get(ctx, client.ObjectKeyFromObject(voucher), &got); err != nil {
+			t.Fatal(err)
+		}
+		if got.Status.Summary.Codes != want {
+			t.Fatalf("write %s, read %s", want, got.Status.Summary.Codes)
+		}
+		if got.Spec.Notifications[0].Sealed != "" || len(got.ManagedFields) != 0 {
+			t.Fatal("the cache keeps what the controllers never look at")
+		}
+	}
+}
