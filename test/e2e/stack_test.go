@@ -46,7 +46,7 @@ const (
 )
 
 var (
-	binary     string // the manager, built with the race detector
+	binary     string // the manager, built with the race detector where the tests are
 	kubeconfig string
 	shared     *manager // receives for all tests but those that start their own
 	api        client.Client
@@ -82,7 +82,7 @@ var setUp = sync.OnceValue(func() error {
 		return err
 	}
 	binary, kubeconfig = filepath.Join(dir, "manager"), filepath.Join(dir, "kubeconfig")
-	build := exec.Command("go", "build", "-race", "-o", binary, ".")
+	build := exec.Command("go", "build", "-race="+strconv.FormatBool(raceDetector), "-o", binary, ".")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the manager: %w\n%s", err, out)
