@@ -182,7 +182,8 @@ func (r *ChannelReconciler) discover(ctx context.Context, account *accounts.Acco
 // ensure asks the cache first: most listed products are there.
 func (r *ChannelReconciler) ensure(ctx context.Context, account *accounts.Account, productID string) error {
 	var known v1alpha1.ProductSyncList
-	err := r.List(ctx, &known, client.InNamespace(account.Namespace), client.MatchingFields{indexProduct: account.Name + "/" + productID})
+	err := r.List(ctx, &known, client.InNamespace(account.Namespace), client.MatchingFields{indexProduct: account.Name + "/" + productID},
+		client.DisableReadYourWritesConsistency) // that it is there is enough
 	if err == nil && len(known.Items) > 0 {
 		return nil
 	}
@@ -216,6 +217,9 @@ func resyncOf(channel *v1alpha1.Channel, own *metav1.Duration) time.Duration {
 
 // decideChannel is pure: what was seen to the whole status, and when to look again.
 func decideChannel(channel *v1alpha1.Channel, seen seenChannel, pushURLs []string, now time.Time) (v1alpha1.ChannelStatus, again) {
+	if briefly(seen.checkErr) || briefly(seen.listErr) {
+		return channel.Status, inAMoment
+	}
 	status := *channel.Status.DeepCopy()
 	if pushURLs != nil {
 		status.PushURLs = pushURLs

@@ -24,6 +24,8 @@ type again struct {
 	// failing counts the look as a failed one: after is replaced by the object's own
 	// growing gap, but is its upper bound if it is not zero.
 	failing bool
+	// putOff: nothing was asked yet, so the look counts neither as failed nor as answered.
+	putOff bool
 	// urgent looks are for something announced; others may wait behind them.
 	urgent bool
 }
@@ -38,8 +40,13 @@ func verdictOf(err error, subject string, slow time.Duration) (conditions.Verdic
 	}
 	switch failure.Kind {
 	case platform.Throttled:
+		next := again{after: failure.RetryAfter, putOff: true, urgent: true}
+		if failure.RetryAfter < shortWait {
+			// A platform that says no, and not for how long, is asked more and more seldom.
+			next = again{after: slow, failing: true, urgent: true}
+		}
 		return conditions.Verdict{State: conditions.Reconciling, Reason: v1alpha1.ReasonThrottled,
-			Message: fmt.Sprintf("%s: waiting for the account's turn", subject)}, again{after: max(failure.RetryAfter, time.Second), urgent: true}
+			Message: fmt.Sprintf("%s: waiting for the account's turn", subject)}, next
 	case platform.Gone:
 		return conditions.Verdict{State: conditions.Waiting, Reason: v1alpha1.ReasonNotFound,
 			Message: fmt.Sprintf("the platform does not know %s (%v); check the id, or delete this object", subject, failure)}, again{after: slow}
@@ -76,15 +83,16 @@ func channelOf(ctx context.Context, c client.Reader, registry *accounts.Registry
 	return &channel, registry.Asking(name)
 }
 
-// notAskedChannel is why a Channel's account cannot be asked now; nil if it can. What
-// depends on a Channel says no more than that: the Channel itself says the rest.
+// notAskedChannel is why a Channel's account may not be asked; nil if it may, or if that
+// is not known yet. What depends on a Channel says no more than that: the Channel itself
+// says the rest.
 func notAskedChannel(channel *v1alpha1.Channel, account *accounts.Account, name types.NamespacedName) *conditions.Verdict {
 	verdict := conditions.Verdict{State: conditions.Waiting, Reason: v1alpha1.ReasonChannelNotReady}
 	switch {
 	case channel == nil:
 		verdict.Message = fmt.Sprintf("Channel %s does not exist; create it", name.Name)
 	case account == nil:
-		verdict.Message = fmt.Sprintf("Channel %s is being loaded", name.Name)
+		return nil
 	case account.Problem != nil:
 		verdict.Message = fmt.Sprintf("Channel %s is not ready: %s", name.Name, account.Problem.Reason)
 	case account.Suspended:
@@ -106,12 +114,12 @@ func suspendedOr(suspended bool, other *conditions.Verdict) *conditions.Verdict 
 	return other
 }
 
-// keepWords keeps a condition's message while its reason stays: platforms fail with ever
-// other words, and each would be a write.
+// keepWords keeps the message of a passing failure while its reason stays: platforms fail
+// with ever other words, and each would be a write.
 func keepWords(previous []metav1.Condition, verdict conditions.Verdict) conditions.Verdict {
 	for _, c := range previous {
 		if c.Type == v1alpha1.ConditionReady && c.Status == metav1.ConditionFalse && c.Reason == verdict.Reason &&
-			verdict.State == conditions.Reconciling {
+			verdict.State == conditions.Reconciling && verdict.Reason != v1alpha1.ReasonNotConfirmed {
 			verdict.Message = c.Message
 		}
 	}
@@ -133,11 +141,15 @@ func every(interval time.Duration) func(time.Time) time.Duration {
 // by its observedGeneration, that it is behind.
 const shortWait = 10 * time.Second
 
-// briefly reports whether a look was only put off for a moment by the account's limits.
+// briefly reports whether a look was only put off for a moment by the account's own
+// limits: then the platform gave no code, because it was not asked.
 func briefly(err error) bool {
 	failure, ok := errors.AsType[*platform.Error](err)
-	return ok && failure.Kind == platform.Throttled && failure.RetryAfter < shortWait
+	return ok && failure.Kind == platform.Throttled && failure.Code == "" && failure.RetryAfter < shortWait
 }
+
+// inAMoment is when to look again after a look that was put off briefly.
+var inAMoment = again{after: time.Second, putOff: true, urgent: true}
 
 // requested reports whether the annotation asks for a look that was not done yet.
 func requested(annotations map[string]string, handled string) bool {

@@ -2,11 +2,13 @@ package controllers
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -50,6 +52,8 @@ type seenOrder struct {
 	asked bool
 	// notAsked is why the question could not be put.
 	notAsked *conditions.Verdict
+	// loading: the Channel's account is not loaded yet.
+	loading bool
 	// noQuery: the platform cannot be asked for orders, and pushes alone decide.
 	noQuery bool
 	answer  *order.Answer
@@ -108,6 +112,9 @@ func (r *OrderVoucherReconciler) observe(ctx context.Context, ov *v1alpha1.Order
 	if seen.notAsked = suspendedOr(ov.Spec.Suspend, notAskedChannel(channel, account, channelKey)); seen.notAsked != nil {
 		return seen
 	}
+	if seen.loading = account == nil; seen.loading {
+		return seen
+	}
 	asker, ok := account.Client.(platform.OrderClient)
 	if !ok {
 		seen.noQuery = true
@@ -140,7 +147,7 @@ func orderAsks(ov *v1alpha1.OrderVoucher, due, now time.Time) bool {
 
 // due is when an order that is not over is to be asked for again, slower and slower.
 func (r *OrderVoucherReconciler) due(key types.NamespacedName, ov *v1alpha1.OrderVoucher) time.Time {
-	if ov.Status.Confirmed == nil || over(ov.Status.Phase) {
+	if ov.Status.Confirmed == nil || over(&ov.Status) {
 		return time.Time{}
 	}
 	since := ov.Status.Confirmed.At.Time
@@ -149,13 +156,24 @@ func (r *OrderVoucherReconciler) due(key types.NamespacedName, ov *v1alpha1.Orde
 	})
 }
 
-func over(phase v1alpha1.OrderPhase) bool {
-	switch phase {
-	case v1alpha1.OrderRefunded, v1alpha1.OrderCancelled, v1alpha1.OrderUsed, v1alpha1.OrderFailed:
+// over reports whether nothing more is expected of a confirmed order, as far as its
+// status tells: the fold itself, which sees the answer, may know of more that are over.
+func over(status *v1alpha1.OrderVoucherStatus) bool {
+	switch status.Phase {
+	case v1alpha1.OrderRefunded:
 		return true
-	default:
+	case v1alpha1.OrderRefundRequested:
 		return false
+	case v1alpha1.OrderCancelled, v1alpha1.OrderUsed, v1alpha1.OrderFailed:
+		return !slices.ContainsFunc(status.Refunds, undecided)
 	}
+	return len(status.Codes) > 0 && !slices.ContainsFunc(status.Codes, unspent) && !slices.ContainsFunc(status.Refunds, undecided)
+}
+
+func undecided(refund v1alpha1.Refund) bool { return refund.Succeeded == nil }
+
+func unspent(code v1alpha1.Code) bool {
+	return ptr.Deref(code.Used, 0)+ptr.Deref(code.Refunded, 0) < max(ptr.Deref(code.Persons, 1), 1)
 }
 
 // masked turns the platform's answer into the fold's, codes hashed and masked: from here

@@ -23,8 +23,11 @@ const maxReason = 512
 
 // decideOrder is pure: what was seen to the whole status, and when to look again.
 func decideOrder(ov *v1alpha1.OrderVoucher, seen seenOrder, now time.Time) (v1alpha1.OrderVoucherStatus, again) {
-	if briefly(seen.err) {
-		return ov.Status, again{after: time.Second, urgent: true}
+	switch {
+	case briefly(seen.err):
+		return ov.Status, inAMoment
+	case seen.loading:
+		return ov.Status, again{after: slowestOrderLook, failing: true, urgent: true}
 	}
 	status := *ov.Status.DeepCopy()
 	status.ObservedGeneration = ov.Generation
@@ -58,17 +61,18 @@ func orderVerdict(ov *v1alpha1.OrderVoucher, status *v1alpha1.OrderVoucherStatus
 	case seen.answer != nil:
 		return confirmedVerdict(ov, status, seen, now)
 	}
-	// Not answered: what the platform confirmed before stays; without that, what pushes
-	// alone may say is shown.
-	if ov.Status.Confirmed == nil {
-		fill(status, order.Fold(ov.Spec.Notifications, order.Evidence{}))
-	}
 	switch {
 	case !orderHasNews(ov) && seen.notAsked != nil:
 		return nil, again{after: slowestOrderLook}
 	case !orderHasNews(ov) && !answered(seen.err):
 		return nil, again{after: slowestOrderLook, failing: true}
-	case seen.notAsked != nil:
+	}
+	// Not answered: what the platform confirmed, or proven pushes said, stays; without
+	// that, what pushes alone may say is shown.
+	if ov.Status.Confirmed == nil && !proven(ov.Status.Phase) {
+		fill(status, order.Fold(ov.Spec.Notifications, order.Evidence{}))
+	}
+	if seen.notAsked != nil {
 		return seen.notAsked, again{after: slowestOrderLook}
 	}
 	slow := slowestOrderLook
@@ -77,6 +81,16 @@ func orderVerdict(ov *v1alpha1.OrderVoucher, status *v1alpha1.OrderVoucherStatus
 	}
 	verdict, next := verdictOf(seen.err, "order "+ov.Spec.OrderID, slow)
 	return &verdict, next
+}
+
+// proven reports whether pushes alone, unproven, never give the phase.
+func proven(phase v1alpha1.OrderPhase) bool {
+	switch phase {
+	case v1alpha1.OrderFailed, v1alpha1.OrderCancelled, v1alpha1.OrderRefunded,
+		v1alpha1.OrderPartlyRefunded, v1alpha1.OrderUsed, v1alpha1.OrderPartlyUsed:
+		return true
+	}
+	return false
 }
 
 // confirmedVerdict folds the answer in. What was pushed and the answer does not show is

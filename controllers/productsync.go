@@ -50,8 +50,10 @@ type seenProduct struct {
 	question *platform.ProductQuestion
 	// notAsked is why the question could not be put.
 	notAsked *conditions.Verdict
-	answer   platform.Product
-	err      error
+	// loading: the Channel's account is not loaded yet.
+	loading bool
+	answer  platform.Product
+	err     error
 	// interval between looks without news, and due, the time of the next.
 	interval time.Duration
 	due      time.Time
@@ -113,6 +115,9 @@ func (r *ProductSyncReconciler) observe(ctx context.Context, ps *v1alpha1.Produc
 		return seen
 	}
 	if seen.notAsked = suspendedOr(ps.Spec.Suspend, notAskedChannel(channel, account, channelKey)); seen.notAsked != nil {
+		return seen
+	}
+	if seen.loading = account == nil; seen.loading {
 		return seen
 	}
 	asker, ok := account.Client.(platform.ProductClient)

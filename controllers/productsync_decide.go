@@ -19,8 +19,11 @@ var platformZone = time.FixedZone("+08:00", 8*60*60)
 
 // decideProduct is pure: what was seen to the whole status, and when to look again.
 func decideProduct(ps *v1alpha1.ProductSync, seen seenProduct, now time.Time) (v1alpha1.ProductSyncStatus, again) {
-	if briefly(seen.err) {
-		return ps.Status, again{after: time.Second, urgent: true}
+	switch {
+	case briefly(seen.err):
+		return ps.Status, inAMoment
+	case seen.loading:
+		return ps.Status, again{after: seen.interval, failing: true, urgent: true}
 	}
 	status := *ps.Status.DeepCopy()
 	status.ObservedGeneration = ps.Generation
@@ -31,7 +34,7 @@ func decideProduct(ps *v1alpha1.ProductSync, seen seenProduct, now time.Time) (v
 	status.Conditions = conditions.Set(status.Conditions, keepWords(ps.Status.Conditions, *verdict), ps.Generation, now)
 	if answered(seen.err) && seen.question != nil && seen.notAsked == nil {
 		status.LastHandledRequestedAt = cutRequest(ps.Annotations[v1alpha1.AnnotationRequestedAt])
-		if status.FetchedAt != nil && !equality.Semantic.DeepEqual(ps.Status, status) {
+		if status.FetchedAt != nil && platform.KindOf(seen.err) != platform.Refused && !equality.Semantic.DeepEqual(ps.Status, status) {
 			status.FetchedAt = stamp(now)
 		}
 	}

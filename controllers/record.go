@@ -54,12 +54,13 @@ func newLooks(now time.Time) *looks {
 // result turns a decision into what the queue understands.
 func (l *looks) result(key types.NamespacedName, next again) ctrl.Result {
 	after := next.after
-	if next.failing {
+	switch {
+	case next.failing:
 		after = l.failures.When(key)
 		if next.after > 0 {
 			after = min(after, next.after)
 		}
-	} else {
+	case !next.putOff:
 		l.failures.Forget(key)
 	}
 	if after <= 0 {
@@ -84,7 +85,7 @@ func (l *looks) due(key types.NamespacedName, fetched time.Time, gap func(last t
 	}
 	due := last.Add(gap(last))
 	if due.Before(l.started) {
-		due = l.started.Add(l.spread(key, gap(last)/4))
+		due = l.started.Add(l.spread(key, gap(l.started)/4))
 	}
 	return due
 }
