@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -74,25 +75,24 @@ func refusedVerdict(failure *platform.Error, subject string) conditions.Verdict 
 }
 
 // channelOf reads what a look at a product or an order needs of its Channel: the object,
-// nil if it is not there, and its account.
-func channelOf(ctx context.Context, c client.Reader, registry *accounts.Registry, name types.NamespacedName) (*v1alpha1.Channel, *accounts.Account) {
-	var channel v1alpha1.Channel
-	if err := c.Get(ctx, name, &channel); err != nil {
-		return nil, nil
+// nil if it is not there, and its account. Not known is what may be there, and was not
+// read yet.
+func channelOf(ctx context.Context, c client.Reader, registry *accounts.Registry, name types.NamespacedName) (channel *v1alpha1.Channel, account *accounts.Account, known bool) {
+	channel = &v1alpha1.Channel{}
+	if err := c.Get(ctx, name, channel); err != nil {
+		return nil, nil, apierrors.IsNotFound(err)
 	}
-	return &channel, registry.Asking(name)
+	account = registry.Asking(name)
+	return channel, account, account != nil
 }
 
-// notAskedChannel is why a Channel's account may not be asked; nil if it may, or if that
-// is not known yet. What depends on a Channel says no more than that: the Channel itself
-// says the rest.
+// notAskedChannel is why a Channel's account cannot be asked now; nil if it can. What
+// depends on a Channel says no more than that: the Channel itself says the rest.
 func notAskedChannel(channel *v1alpha1.Channel, account *accounts.Account, name types.NamespacedName) *conditions.Verdict {
 	verdict := conditions.Verdict{State: conditions.Waiting, Reason: v1alpha1.ReasonChannelNotReady}
 	switch {
 	case channel == nil:
 		verdict.Message = fmt.Sprintf("Channel %s does not exist; create it", name.Name)
-	case account == nil:
-		return nil
 	case account.Problem != nil:
 		verdict.Message = fmt.Sprintf("Channel %s is not ready: %s", name.Name, account.Problem.Reason)
 	case account.Suspended:

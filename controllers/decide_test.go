@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"pgregory.net/rapid"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
@@ -83,7 +85,6 @@ func TestNotAskedChannel(t *testing.T) {
 	}{
 		"works":                {works, &accounts.Account{}, ""},
 		"platform down":        {channel(conditions.Reconciling, v1alpha1.ReasonProgressingWithRetry), &accounts.Account{}, ""},
-		"not loaded yet":       {works, nil, ""},
 		"not there":            {nil, nil, "does not exist"},
 		"with a problem":       {works, &accounts.Account{Problem: &accounts.Problem{Reason: v1alpha1.ReasonAccountTaken}}, v1alpha1.ReasonAccountTaken},
 		"suspended":            {works, &accounts.Account{Suspended: true}, "suspended"},
@@ -101,6 +102,26 @@ func TestNotAskedChannel(t *testing.T) {
 				t.Errorf("%+v, want %q", verdict, test.want)
 			}
 		})
+	}
+}
+
+// unreadable is an API server that gives no Channel.
+type unreadable struct{ client.Client }
+
+func (unreadable) Get(context.Context, client.ObjectKey, client.Object, ...client.GetOption) error {
+	return context.DeadlineExceeded
+}
+
+// TestChannelThatCannotBeReadIsNotSaidToBeMissing: and what waits for it looks again soon.
+func TestChannelThatCannotBeReadIsNotSaidToBeMissing(t *testing.T) {
+	registry, now := accounts.NewRegistry(accounts.Options{}), func() time.Time { return noon }
+	products := &ProductSyncReconciler{Client: unreadable{}, Accounts: registry, Now: now, looks: newLooks(noon)}
+	if seen := products.observe(t.Context(), newProduct()); !seen.loading || seen.notAsked != nil {
+		t.Errorf("product: %+v", seen)
+	}
+	orders := &OrderVoucherReconciler{Client: unreadable{}, Accounts: registry, Now: now, looks: newLooks(noon)}
+	if seen := orders.observe(t.Context(), newOrder()); !seen.loading || seen.notAsked != nil {
+		t.Errorf("order: %+v", seen)
 	}
 }
 

@@ -52,7 +52,7 @@ type seenOrder struct {
 	asked bool
 	// notAsked is why the question could not be put.
 	notAsked *conditions.Verdict
-	// loading: the Channel's account is not loaded yet.
+	// loading: the Channel or its account is not known yet.
 	loading bool
 	// noQuery: the platform cannot be asked for orders, and pushes alone decide.
 	noQuery bool
@@ -108,11 +108,11 @@ func (r *OrderVoucherReconciler) observe(ctx context.Context, ov *v1alpha1.Order
 		return seen
 	}
 	channelKey := types.NamespacedName{Namespace: ov.Namespace, Name: ov.Spec.ChannelRef.Name}
-	channel, account := channelOf(ctx, r.Client, r.Accounts, channelKey)
-	if seen.notAsked = suspendedOr(ov.Spec.Suspend, notAskedChannel(channel, account, channelKey)); seen.notAsked != nil {
+	channel, account, known := channelOf(ctx, r.Client, r.Accounts, channelKey)
+	if seen.loading = !known; seen.loading {
 		return seen
 	}
-	if seen.loading = account == nil; seen.loading {
+	if seen.notAsked = suspendedOr(ov.Spec.Suspend, notAskedChannel(channel, account, channelKey)); seen.notAsked != nil {
 		return seen
 	}
 	asker, ok := account.Client.(platform.OrderClient)

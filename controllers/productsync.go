@@ -50,7 +50,7 @@ type seenProduct struct {
 	question *platform.ProductQuestion
 	// notAsked is why the question could not be put.
 	notAsked *conditions.Verdict
-	// loading: the Channel's account is not loaded yet.
+	// loading: the Channel or its account is not known yet.
 	loading bool
 	answer  platform.Product
 	err     error
@@ -106,7 +106,7 @@ func (r *ProductSyncReconciler) Reconcile(ctx context.Context, request ctrl.Requ
 func (r *ProductSyncReconciler) observe(ctx context.Context, ps *v1alpha1.ProductSync) seenProduct {
 	key := client.ObjectKeyFromObject(ps)
 	channelKey := types.NamespacedName{Namespace: ps.Namespace, Name: ps.Spec.ChannelRef.Name}
-	channel, account := channelOf(ctx, r.Client, r.Accounts, channelKey)
+	channel, account, known := channelOf(ctx, r.Client, r.Accounts, channelKey)
 	seen := seenProduct{interval: resyncOf(channel, ps.Spec.ResyncInterval)}
 	if ps.Status.FetchedAt != nil {
 		seen.due = r.looks.due(key, ps.Status.FetchedAt.Time, every(seen.interval))
@@ -114,10 +114,10 @@ func (r *ProductSyncReconciler) observe(ctx context.Context, ps *v1alpha1.Produc
 	if seen.question = productQuestion(ps, seen.due, r.Now()); seen.question == nil {
 		return seen
 	}
-	if seen.notAsked = suspendedOr(ps.Spec.Suspend, notAskedChannel(channel, account, channelKey)); seen.notAsked != nil {
+	if seen.loading = !known; seen.loading {
 		return seen
 	}
-	if seen.loading = account == nil; seen.loading {
+	if seen.notAsked = suspendedOr(ps.Spec.Suspend, notAskedChannel(channel, account, channelKey)); seen.notAsked != nil {
 		return seen
 	}
 	asker, ok := account.Client.(platform.ProductClient)
