@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 )
@@ -211,5 +213,23 @@ func TestNewsThatWaitedForARestartIsLookedAtThen(t *testing.T) {
 	}
 	if now := get[v1alpha1.ProductSync](s, "ch-89"); now.ResourceVersion != calm.ResourceVersion || s.fake.Calls(detail) != asked {
 		t.Errorf("the restart asked %d times for products without news", s.fake.Calls(detail)-asked)
+	}
+}
+
+// TestProductMadeBeforeItsChannel: by hand, from Git, in whatever order.
+func TestProductMadeBeforeItsChannel(t *testing.T) {
+	s := start(t)
+	s.offer("88")
+	must(t, s.api.Create(t.Context(), &v1alpha1.ProductSync{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "by-hand"},
+		Spec: v1alpha1.ProductSyncSpec{ChannelRef: v1alpha1.ChannelReference{Name: "ch"}, ProductID: "88"}}))
+	productIs(s, "by-hand", v1alpha1.ReasonChannelNotReady)
+	s.secret(s.fake.PrivateKey())
+	s.channel("ch", func(c *v1alpha1.Channel) { c.Spec.Products.Discover = true })
+	productIs(s, "by-hand", v1alpha1.ReasonSynced)
+	channelIs(s, "ch", v1alpha1.ReasonConnected, func(c *v1alpha1.Channel) bool { return c.Status.Catalogue != nil })
+	var list v1alpha1.ProductSyncList
+	must(t, s.api.List(t.Context(), &list, client.InNamespace(s.namespace)))
+	if len(list.Items) != 1 {
+		t.Errorf("discovery made a second object of a product that is there: %d", len(list.Items))
 	}
 }
