@@ -150,6 +150,7 @@ func TestTablesShowWhatHappened(t *testing.T) {
 	for _, id := range []string{"88", "89"} {
 		w.putProduct(id)
 		w.send(productPath, w.fake.ProductPush("VACATION_RESOURCE_VALID_CHANGE", id, time.Now()))
+		w.productReady(id, func(*v1alpha1.ProductSync) error { return nil })
 	}
 	if err := w.fake.SetOffShelf("89"); err != nil {
 		t.Fatal(err)
@@ -529,7 +530,7 @@ func TestEveryReplicaReceives(t *testing.T) {
 	w := newWorld(t)
 	var replicas []*manager
 	for range 2 {
-		m, err := startManager("--leader-elect", "--leader-elect-namespace", "default")
+		m, err := startManager("--leader-elect", "--leader-elect-namespace", managerNamespace)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -46,11 +46,12 @@ const (
 )
 
 var (
-	binary     string // the manager, built with the race detector where the tests are
-	kubeconfig string
-	shared     *manager // receives for all tests but those that start their own
-	api        client.Client
-	accountIDs atomic.Int64
+	binary          string // the manager, built with the race detector where the tests are
+	kubeconfig      string // the manager's
+	adminKubeconfig string
+	shared          *manager // receives for all tests but those that start their own
+	api             client.Client
+	accountIDs      atomic.Int64
 )
 
 func TestMain(m *testing.M) {
@@ -81,14 +82,18 @@ var setUp = sync.OnceValue(func() error {
 	if err != nil {
 		return err
 	}
-	binary, kubeconfig = filepath.Join(dir, "manager"), filepath.Join(dir, "kubeconfig")
+	binary = filepath.Join(dir, "manager")
 	build := exec.Command("go", "build", "-race="+strconv.FormatBool(raceDetector), "-o", binary, ".")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the manager: %w\n%s", err, out)
 	}
-	if err := writeKubeconfig(); err != nil {
+	if err := writeKubeconfigs(dir); err != nil {
 		return err
+	}
+	// The manager runs with the rights that config/default gives it, and no others.
+	if out, err := kubectl(context.Background(), "apply", "-k", filepath.Join(root, "config", "default")); err != nil {
+		return fmt.Errorf("apply config/default: %w\n%s", err, out)
 	}
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
@@ -104,14 +109,42 @@ var setUp = sync.OnceValue(func() error {
 	return err
 })
 
-func writeKubeconfig() error {
-	config := env.Config()
-	return clientcmd.WriteToFile(clientcmdapi.Config{
-		Clusters:       map[string]*clientcmdapi.Cluster{"test": {Server: config.Host, CertificateAuthorityData: config.CAData}},
-		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"test": {ClientCertificateData: config.CertData, ClientKeyData: config.KeyData}},
-		Contexts:       map[string]*clientcmdapi.Context{"test": {Cluster: "test", AuthInfo: "test"}},
-		CurrentContext: "test",
-	}, kubeconfig)
+// The namespace and the identity of the manager in config/default.
+const (
+	managerNamespace = "channel-operator-system"
+	managerIdentity  = "system:serviceaccount:" + managerNamespace + ":channel-operator-manager"
+)
+
+// writeKubeconfigs writes one for people and one for the manager.
+func writeKubeconfigs(dir string) error {
+	admin, managers := filepath.Join(dir, "admin.kubeconfig"), filepath.Join(dir, "manager.kubeconfig")
+	adminKubeconfig, kubeconfig = admin, managers
+	for file, identity := range map[string]string{admin: "", managers: managerIdentity} {
+		config := env.Config()
+		user := &clientcmdapi.AuthInfo{ClientCertificateData: config.CertData, ClientKeyData: config.KeyData, Impersonate: identity}
+		if identity != "" {
+			user.ImpersonateGroups = []string{"system:serviceaccounts", "system:serviceaccounts:" + managerNamespace, "system:authenticated"}
+		}
+		if err := clientcmd.WriteToFile(clientcmdapi.Config{
+			Clusters:       map[string]*clientcmdapi.Cluster{"test": {Server: config.Host, CertificateAuthorityData: config.CAData}},
+			AuthInfos:      map[string]*clientcmdapi.AuthInfo{"test": user},
+			Contexts:       map[string]*clientcmdapi.Context{"test": {Cluster: "test", AuthInfo: "test"}},
+			CurrentContext: "test",
+		}, file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kubectl runs kubectl as an administrator and gives what it prints.
+func kubectl(ctx context.Context, args ...string) (string, error) {
+	assets, err := env.Assets()
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.CommandContext(ctx, filepath.Join(assets, "kubectl"), append([]string{"--kubeconfig", adminKubeconfig}, args...)...).CombinedOutput()
+	return string(out), err
 }
 
 // manager is a running manager process.
@@ -366,16 +399,11 @@ func (w *world) post(path, contentType, body string) (int, string) {
 // kubectl is what people see.
 func (w *world) kubectl(args ...string) string {
 	w.Helper()
-	assets, err := env.Assets()
-	if err != nil {
-		w.Fatal(err)
-	}
-	out, err := exec.CommandContext(w.ctx, filepath.Join(assets, "kubectl"),
-		append([]string{"--kubeconfig", kubeconfig, "--namespace", w.namespace}, args...)...).CombinedOutput()
+	out, err := kubectl(w.ctx, append([]string{"--namespace", w.namespace}, args...)...)
 	if err != nil {
 		w.Fatalf("kubectl %v: %v\n%s", args, err, out)
 	}
-	return string(out)
+	return out
 }
 
 // row is the cells of an object's line in a table, by column.
