@@ -250,22 +250,22 @@ func channelVerdict(channel *v1alpha1.Channel, seen seenChannel) (conditions.Ver
 		return conditions.Verdict{State: conditions.Waiting, Reason: v1alpha1.ReasonSuspended,
 			Message: "suspended: pushes are received and recorded, nothing is asked"}, again{}
 	case seen.checkErr != nil:
-		return checkVerdict(seen.checkErr)
+		return accountVerdict(seen.checkErr, "the account's check")
 	case seen.listErr != nil:
-		return verdictOf(seen.listErr, "the catalogue", stalledCheckEvery)
+		return accountVerdict(seen.listErr, "the catalogue")
 	}
 	return conditions.Verdict{State: conditions.Ready, Reason: v1alpha1.ReasonConnected, Message: "last call succeeded"},
 		again{after: min(checkEvery, resyncOf(channel, nil))}
 }
 
-// checkVerdict is verdictOf for the account itself: what is refused here stalls it.
-func checkVerdict(err error) (conditions.Verdict, again) {
+// accountVerdict is verdictOf for the account itself: what is refused here stalls it.
+func accountVerdict(err error, subject string) (conditions.Verdict, again) {
 	if platform.KindOf(err) == platform.Refused {
 		return conditions.Verdict{State: conditions.Stalled, Reason: v1alpha1.ReasonCredentialsRefused, Message: fmt.Sprintf(
 			"the platform refuses the account: %v; check the credentials Secret, the account id, the contract, and that our addresses are allowed", err),
 		}, again{after: stalledCheckEvery}
 	}
-	return verdictOf(err, "the account's check", stalledCheckEvery)
+	return verdictOf(err, subject, stalledCheckEvery)
 }
 
 // record applies what the controller owns: the time of the last push and the notices

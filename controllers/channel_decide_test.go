@@ -61,6 +61,7 @@ func TestDecideChannel(t *testing.T) {
 		"listing gave way":     {newChannel(isConnected), seenChannel{account: works, checked: true, listErr: errOwnLimit}, v1alpha1.ReasonConnected, conditions.Ready, inAMoment, false},
 		"throttled by them":    {newChannel(isConnected), seenChannel{account: works, checked: true, checkErr: errTooMany}, v1alpha1.ReasonThrottled, conditions.Reconciling, failed, false},
 		"catalogue not listed": {newChannel(isConnected), seenChannel{account: works, checked: true, listErr: errDown}, v1alpha1.ReasonProgressingWithRetry, conditions.Reconciling, failed, false},
+		"catalogue refused":    {newChannel(isConnected), seenChannel{account: works, checked: true, listErr: errCredentials}, v1alpha1.ReasonCredentialsRefused, conditions.Stalled, again{after: stalledCheckEvery}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			status, next := decideChannel(test.channel, test.seen, nil, noon)

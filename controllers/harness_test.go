@@ -4,8 +4,10 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +18,7 @@ import (
 	"github.com/go-logr/logr/funcr"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -70,6 +73,7 @@ type stack struct {
 
 	mu     sync.Mutex
 	seen   map[string][]client.Object // by kind and name, oldest first
+	writes map[string]int             // status writes of the controllers, by resource and name
 	errors []string
 }
 
@@ -78,7 +82,7 @@ type stack struct {
 func start(t *testing.T) *stack {
 	t.Helper()
 	t.Parallel()
-	s := &stack{T: t, fake: newFake(t), seen: map[string][]client.Object{}, life: context.WithoutCancel(t.Context())}
+	s := &stack{T: t, fake: newFake(t), seen: map[string][]client.Object{}, writes: map[string]int{}, life: context.WithoutCancel(t.Context())}
 	server := httptest.NewServer(s.fake)
 	t.Cleanup(server.Close)
 	s.endpoint = server.URL
@@ -117,7 +121,9 @@ func must(t *testing.T, err error) {
 // run starts the manager, wired as main.go does, on the stack's namespace alone.
 func (s *stack) run() {
 	s.Helper()
-	mgr, err := ctrl.NewManager(env.Config(), ctrl.Options{
+	counted := env.Config()
+	counted.Wrap(func(next http.RoundTripper) http.RoundTripper { return countWrites{s, next} })
+	mgr, err := ctrl.NewManager(counted, ctrl.Options{
 		Scheme:     s.api.Scheme(),
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Logger:     funcr.New(func(_, line string) { s.logged(line) }, funcr.Options{}),
@@ -158,6 +164,23 @@ func (s *stack) run() {
 		must(s.T, <-ended)
 	})
 	s.Cleanup(func() { s.stop() })
+}
+
+// countWrites counts the status writes that the API server took, changed or not.
+type countWrites struct {
+	*stack
+	next http.RoundTripper
+}
+
+func (c countWrites) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := c.next.RoundTrip(request)
+	if object, ok := strings.CutSuffix(request.URL.Path, "/status"); ok && request.Method == http.MethodPatch && err == nil && response.StatusCode == http.StatusOK {
+		name := path.Base(object)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.writes[path.Base(path.Dir(object))+"/"+name]++
+	}
+	return response, err
 }
 
 // restart stops the manager, when its events are out, and starts another.
@@ -217,6 +240,7 @@ func history[T client.Object](s *stack, kind, name string) []T {
 // checkRules checks what holds for every object at every moment.
 func (s *stack) checkRules() {
 	s.checkEvents()
+	s.checkWrites()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, line := range s.errors {
@@ -261,6 +285,53 @@ func (s *stack) checkObserved(before, after *v1alpha1.ProductSync) {
 			s.Errorf("%s: observed %s went from %v to %v, announced %v", after.Name, one.aspect, *was[i].observed, *one.observed, one.announced)
 		}
 	}
+}
+
+// checkWrites: the controllers never write a status that changes nothing.
+func (s *stack) checkWrites() {
+	deadline := time.Now().Add(patience)
+	problem := s.uselessWrites()
+	for ; problem != "" && time.Now().Before(deadline); problem = s.uselessWrites() {
+		tick() // the watch may be behind
+	}
+	if problem != "" {
+		s.Error(problem)
+	}
+}
+
+func (s *stack) uselessWrites() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for resource, kind := range map[string]string{"channels": "Channel", "productsyncs": "ProductSync", "ordervouchers": "OrderVoucher"} {
+		for key, states := range s.seen {
+			name, ok := strings.CutPrefix(key, kind+"/")
+			if !ok {
+				continue
+			}
+			changes, last := 0, any(nil)
+			for _, state := range states {
+				if status := statusOf(state); !equality.Semantic.DeepEqual(last, status) {
+					changes, last = changes+1, status
+				}
+			}
+			if changes--; s.writes[resource+"/"+name] > changes { // the first state was not written by us
+				return fmt.Sprintf("%s: %d status writes for %d changes", key, s.writes[resource+"/"+name], changes)
+			}
+		}
+	}
+	return ""
+}
+
+func statusOf(object client.Object) any {
+	switch o := object.(type) {
+	case *v1alpha1.Channel:
+		return o.Status
+	case *v1alpha1.ProductSync:
+		return o.Status
+	case *v1alpha1.OrderVoucher:
+		return o.Status
+	}
+	return nil
 }
 
 // checkEvents: there is one event for each transition, and none for anything else.

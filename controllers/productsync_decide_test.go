@@ -170,6 +170,14 @@ func TestDecideProduct(t *testing.T) {
 	}
 }
 
+func TestOnlyWhatWasAskedIsObserved(t *testing.T) {
+	ps := newProduct(synced, news(platform.AspectInfo, 0), news(platform.AspectPrice, 1))
+	status, _ := decideProduct(ps, seenProduct{question: &platform.ProductQuestion{Aspects: onlyPrices}, answer: answer(100), interval: interval}, noon)
+	if status.Observed.Price == nil || status.Observed.Info != nil {
+		t.Errorf("observed %+v", status.Observed)
+	}
+}
+
 // TestProductsOverTime walks products through announcements, requests and looks of all
 // outcomes, and checks what always holds.
 func TestProductsOverTime(t *testing.T) {
