@@ -172,7 +172,7 @@ func (r *Registry) addGuard(ctx context.Context, channel *v1alpha1.Channel, acco
 	if len(account.Guard.Tokens) == 0 {
 		message := fmt.Sprintf("Secret %s has no key %s with a push token: no push can be accepted; create it or drop spec.receive.tokenSecretRef", ref.Name, ref.Key)
 		account.Unreadable = errors.New(message)
-		account.Problem = &Problem{v1alpha1.ReasonCredentialsMissing, message}
+		account.setProblem(v1alpha1.ReasonCredentialsMissing, message)
 	}
 	return nil
 }

@@ -184,9 +184,13 @@ func (r *Registry) Load(ctx context.Context, channel *v1alpha1.Channel) error {
 // a Channel takes over the moment it is looked at.
 func (r *Registry) forgetGoneRivals(ctx context.Context, name types.NamespacedName) {
 	for _, rival := range r.rivals(name) {
-		if err := r.channels.Get(ctx, rival, &v1alpha1.Channel{}); apierrors.IsNotFound(err) {
-			r.Forget(rival)
-		}
+		r.forgetGone(ctx, rival)
+	}
+}
+
+func (r *Registry) forgetGone(ctx context.Context, name types.NamespacedName) {
+	if err := r.channels.Get(ctx, name, &v1alpha1.Channel{}); apierrors.IsNotFound(err) {
+		r.Forget(name)
 	}
 }
 
@@ -305,6 +309,10 @@ func (r *Registry) loadAll(ctx context.Context) error {
 	var failed []error
 	for i := range list.Items {
 		failed = append(failed, r.Load(ctx, &list.Items[i]))
+	}
+	// What was deleted since it was listed may have been forgotten before it was loaded.
+	for i := range list.Items {
+		r.forgetGone(ctx, client.ObjectKeyFromObject(&list.Items[i]))
 	}
 	return errors.Join(failed...)
 }
