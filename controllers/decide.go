@@ -16,6 +16,7 @@ import (
 	"github.com/laidoulaile/channel-operator/internal/accounts"
 	"github.com/laidoulaile/channel-operator/internal/conditions"
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
 // again says when to look again. The zero value is: not before something changes.
@@ -158,10 +159,7 @@ func requested(annotations map[string]string, handled string) bool {
 }
 
 // cutRequest bounds an annotation's value to what the status holds.
-func cutRequest(value string) string {
-	const limit = 256
-	if runes := []rune(value); len(runes) > limit {
-		return string(runes[:limit])
-	}
-	return value
-}
+func cutRequest(value string) string { return sealing.Cut(value, maxRequest) }
+
+// maxRequest is how many characters of it the status holds (the schema's bound).
+const maxRequest = 256

@@ -19,6 +19,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -186,7 +187,7 @@ func (c countWrites) RoundTrip(request *http.Request) (*http.Response, error) {
 // restart stops the manager, when its events are out, and starts another.
 func (s *stack) restart(meanwhile func()) {
 	s.Helper()
-	s.checkEvents()
+	s.settle(s.strayEvents)
 	s.stop()
 	meanwhile()
 	s.run()
@@ -202,12 +203,16 @@ func (s *stack) logged(line string) {
 	s.errors = append(s.errors, line)
 }
 
+func kinds() map[string]client.ObjectList {
+	return map[string]client.ObjectList{
+		"Channel": &v1alpha1.ChannelList{}, "ProductSync": &v1alpha1.ProductSyncList{}, "OrderVoucher": &v1alpha1.OrderVoucherList{},
+	}
+}
+
 // watch records every state of every object.
 func (s *stack) watch() {
 	s.Helper()
-	for kind, list := range map[string]client.ObjectList{
-		"Channel": &v1alpha1.ChannelList{}, "ProductSync": &v1alpha1.ProductSyncList{}, "OrderVoucher": &v1alpha1.OrderVoucherList{},
-	} {
+	for kind, list := range kinds() {
 		watcher, err := s.api.Watch(s.life, list, client.InNamespace(s.namespace))
 		must(s.T, err)
 		done := make(chan struct{})
@@ -239,8 +244,8 @@ func history[T client.Object](s *stack, kind, name string) []T {
 
 // checkRules checks what holds for every object at every moment.
 func (s *stack) checkRules() {
-	s.checkEvents()
-	s.checkWrites()
+	s.settle(s.strayEvents)
+	s.settle(s.uselessWrites)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, line := range s.errors {
@@ -287,19 +292,45 @@ func (s *stack) checkObserved(before, after *v1alpha1.ProductSync) {
 	}
 }
 
-// checkWrites: the controllers never write a status that changes nothing.
-func (s *stack) checkWrites() {
-	deadline := time.Now().Add(patience)
-	problem := s.uselessWrites()
-	for ; problem != "" && time.Now().Before(deadline); problem = s.uselessWrites() {
-		tick() // the watch may be behind
+// settle waits for the watch, and for what comes late, until there is no problem.
+func (s *stack) settle(check func(context.Context) string) {
+	ctx, cancel := context.WithTimeout(s.life, patience)
+	defer cancel()
+	problem := ""
+	for ctx.Err() == nil {
+		if problem = s.watchBehind(ctx); problem == "" {
+			problem = check(ctx)
+		}
+		if problem == "" {
+			return
+		}
+		tick()
 	}
-	if problem != "" {
-		s.Error(problem)
-	}
+	s.Error(problem)
 }
 
-func (s *stack) uselessWrites() string {
+func (s *stack) watchBehind(ctx context.Context) string {
+	for kind, list := range kinds() {
+		if err := s.api.List(ctx, list, client.InNamespace(s.namespace)); err != nil {
+			return err.Error()
+		}
+		items, err := meta.ExtractList(list)
+		if err != nil {
+			return err.Error()
+		}
+		for _, item := range items {
+			object := item.(client.Object)
+			states := history[client.Object](s, kind, object.GetName())
+			if len(states) == 0 || states[len(states)-1].GetResourceVersion() != object.GetResourceVersion() {
+				return "the watch has not seen the last of " + object.GetName()
+			}
+		}
+	}
+	return ""
+}
+
+// uselessWrites: the controllers never write a status that changes nothing.
+func (s *stack) uselessWrites(context.Context) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for resource, kind := range map[string]string{"channels": "Channel", "productsyncs": "ProductSync", "ordervouchers": "OrderVoucher"} {
@@ -334,21 +365,8 @@ func statusOf(object client.Object) any {
 	return nil
 }
 
-// checkEvents: there is one event for each transition, and none for anything else.
-func (s *stack) checkEvents() {
-	ctx, cancel := context.WithTimeout(s.life, patience)
-	defer cancel()
-	var problem string
-	for ctx.Err() == nil {
-		if problem = s.compareEvents(ctx); problem == "" {
-			return
-		}
-		tick()
-	}
-	s.Error(problem)
-}
-
-func (s *stack) compareEvents(ctx context.Context) string {
+// strayEvents: there is one event for each transition, and none for anything else.
+func (s *stack) strayEvents(ctx context.Context) string {
 	var list eventsv1.EventList
 	if err := s.api.List(ctx, &list, client.InNamespace(s.namespace)); err != nil {
 		return err.Error()

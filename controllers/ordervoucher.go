@@ -68,19 +68,9 @@ func (r *OrderVoucherReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("ordervoucher").
 		For(&v1alpha1.OrderVoucher{}, builder.WithPredicates(asked())).
-		Watches(&v1alpha1.Channel{}, enqueueDependents(r.ofChannel), builder.WithPredicates(readyChanged())).
+		Watches(&v1alpha1.Channel{}, enqueueDependents(r.Client, &v1alpha1.OrderVoucherList{}), builder.WithPredicates(readyChanged())).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.Workers, ReconciliationTimeout: askTimeout}).
 		Complete(r)
-}
-
-func (r *OrderVoucherReconciler) ofChannel(ctx context.Context, channel client.Object) ([]types.NamespacedName, error) {
-	var list v1alpha1.OrderVoucherList
-	err := r.List(ctx, &list, client.InNamespace(channel.GetNamespace()), client.MatchingFields{indexChannel: channel.GetName()})
-	names := make([]types.NamespacedName, 0, len(list.Items))
-	for i := range list.Items {
-		names = append(names, client.ObjectKeyFromObject(&list.Items[i]))
-	}
-	return names, err
 }
 
 // Reconcile observes, decides, records.

@@ -65,7 +65,7 @@ func (r *ProductSyncReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("productsync").
 		Watches(&v1alpha1.ProductSync{}, enqueueAnnounced(announcesNews), builder.WithPredicates(asked())).
-		Watches(&v1alpha1.Channel{}, enqueueDependents(r.ofChannel), builder.WithPredicates(readyChanged())).
+		Watches(&v1alpha1.Channel{}, enqueueDependents(r.Client, &v1alpha1.ProductSyncList{}), builder.WithPredicates(readyChanged())).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.Workers, ReconciliationTimeout: askTimeout}).
 		Complete(r)
 }
@@ -73,16 +73,6 @@ func (r *ProductSyncReconciler) SetupWithManager(mgr ctrl.Manager) error {
 func announcesNews(o client.Object) bool {
 	ps, ok := o.(*v1alpha1.ProductSync)
 	return ok && len(pendingAspects(ps)) > 0
-}
-
-func (r *ProductSyncReconciler) ofChannel(ctx context.Context, channel client.Object) ([]types.NamespacedName, error) {
-	var list v1alpha1.ProductSyncList
-	err := r.List(ctx, &list, client.InNamespace(channel.GetNamespace()), client.MatchingFields{indexChannel: channel.GetName()})
-	names := make([]types.NamespacedName, 0, len(list.Items))
-	for i := range list.Items {
-		names = append(names, client.ObjectKeyFromObject(&list.Items[i]))
-	}
-	return names, err
 }
 
 // Reconcile observes, decides, records.

@@ -3,7 +3,8 @@ package controllers
 import (
 	"context"
 
-	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -79,15 +80,20 @@ func addLow(queue workQueue, request reconcile.Request) {
 	queue.Add(request)
 }
 
-// enqueueDependents wakes, behind everything else, what belongs to a Channel.
-func enqueueDependents(dependents func(context.Context, client.Object) ([]types.NamespacedName, error)) handler.EventHandler {
+// enqueueDependents wakes, behind everything else, what belongs to a Channel: the objects
+// of the list's kind that name it.
+func enqueueDependents(c client.Reader, kind client.ObjectList) handler.EventHandler {
 	wake := func(ctx context.Context, channel client.Object, queue workQueue) {
-		names, err := dependents(ctx, channel)
+		list := kind.DeepCopyObject().(client.ObjectList)
+		err := c.List(ctx, list, client.InNamespace(channel.GetNamespace()), client.MatchingFields{indexChannel: channel.GetName()})
+		if err == nil {
+			err = meta.EachListItem(list, func(item runtime.Object) error {
+				addLow(queue, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(item.(client.Object))})
+				return nil
+			})
+		}
 		if err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "list what depends on a Channel", "channel", client.ObjectKeyFromObject(channel))
-		}
-		for _, name := range names {
-			addLow(queue, reconcile.Request{NamespacedName: name})
 		}
 	}
 	return handler.Funcs{

@@ -5,6 +5,7 @@ package money
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/shopspring/decimal"
@@ -57,6 +58,27 @@ func Decimal(minor int64, code string) string {
 		scale = 0
 	}
 	return decimal.New(minor, -scale).StringFixed(scale)
+}
+
+// IsCode reports whether a text has the form of an ISO 4217 code, as the API's schema has it.
+func IsCode(code string) bool {
+	if len(code) != 3 {
+		return false
+	}
+	for _, letter := range []byte(code) {
+		if letter < 'A' || letter > 'Z' {
+			return false
+		}
+	}
+	return true
+}
+
+// Plus adds what is not negative, amounts or counts, and stays at the largest number there is.
+func Plus(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
 }
 
 func scaleOf(code string) (int32, error) {

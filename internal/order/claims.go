@@ -219,9 +219,9 @@ func (v view) covers(told pushed) bool {
 		if !r.succeeded() || r.decided.Refund == nil {
 			continue
 		}
-		quantity = plus(quantity, count(r.decided.Refund.Quantity))
+		quantity = money.Plus(quantity, count(r.decided.Refund.Quantity))
 		if amount := r.decided.Refund.Amount; isMoney(amount) {
-			amounts[amount.Currency] = plus(amounts[amount.Currency], minor(amount))
+			amounts[amount.Currency] = money.Plus(amounts[amount.Currency], minor(amount))
 		}
 	}
 	for currency, sum := range amounts {

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/money"
 )
 
 // Generators. Few ids and few instants, so that pushes meet; numbers that are missing,
@@ -293,7 +294,7 @@ func checkBounds(t interface {
 		amounts = append(amounts, r.Amount)
 	}
 	for _, amount := range amounts {
-		if amount != nil && !isCurrency(amount.Currency) {
+		if amount != nil && !money.IsCode(amount.Currency) {
 			t.Fatalf("amount %+v", amount)
 		}
 	}

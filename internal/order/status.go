@@ -3,7 +3,6 @@ package order
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 
@@ -11,6 +10,7 @@ import (
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/money"
+	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
 // view is an Answer, counted and indexed by id.
@@ -34,10 +34,10 @@ func look(a *Answer) view {
 	for _, code := range a.Codes {
 		v.codes[code.ID] = code
 		admitted := persons(code)
-		v.totals.Persons = plus(v.totals.Persons, admitted)
+		v.totals.Persons = money.Plus(v.totals.Persons, admitted)
 		used.add(code.Used, admitted)
 		refunded.add(code.Refunded, admitted)
-		spent.add(ptr.To(plus(count(code.Used), count(code.Refunded))), admitted)
+		spent.add(ptr.To(money.Plus(count(code.Used), count(code.Refunded))), admitted)
 	}
 	for _, refund := range a.Refunds {
 		v.refunds[refund.ID] = refund
@@ -72,7 +72,7 @@ type tally struct {
 
 func (t *tally) add(number *int64, admitted int64) {
 	t.told = t.told || number != nil
-	t.sum = plus(t.sum, count(number))
+	t.sum = money.Plus(t.sum, count(number))
 	t.short = t.short || count(number) < admitted
 }
 
@@ -95,17 +95,17 @@ func paidRefunds(a *Answer) paid {
 		}
 		p.any = true
 		if refund.Quantity != nil {
-			p.quantity = ptr.To(plus(count(p.quantity), count(refund.Quantity)))
+			p.quantity = ptr.To(money.Plus(count(p.quantity), count(refund.Quantity)))
 		}
 		amount := refund.Amount
 		if !isMoney(amount) {
 			continue
 		}
-		if !isCurrency(currency) {
+		if !money.IsCode(currency) {
 			currency = amount.Currency
 		}
 		if amount.Currency == currency {
-			p.amount = &v1alpha1.Money{Currency: currency, Amount: plus(minor(p.amount), minor(amount))}
+			p.amount = &v1alpha1.Money{Currency: currency, Amount: money.Plus(minor(p.amount), minor(amount))}
 		}
 	}
 	return p
@@ -119,7 +119,7 @@ func (v view) refundedAmount(listed *v1alpha1.Money) *v1alpha1.Money {
 		return &v1alpha1.Money{Currency: v.Refunded.Currency, Amount: minor(v.Refunded)}
 	case listed != nil:
 		return listed
-	case !v.refundedSome && isCurrency(v.Currency):
+	case !v.refundedSome && money.IsCode(v.Currency):
 		return &v1alpha1.Money{Currency: v.Currency}
 	}
 	return nil
@@ -172,7 +172,7 @@ func (v view) listedCodes() []v1alpha1.Code {
 			continue
 		}
 		listed := v1alpha1.Code{
-			ID: shorten(code.ID, 80), Hint: cmp.Or(shorten(code.Hint, 32), "•••"),
+			ID: sealing.Cut(code.ID, 80), Hint: cmp.Or(sealing.Cut(code.Hint, 32), "•••"),
 			Used: ptr.To(count(code.Used)), Refunded: ptr.To(count(code.Refunded)),
 		}
 		if code.Persons != nil {
@@ -193,8 +193,8 @@ func (v view) listedRefunds() []v1alpha1.Refund {
 }
 
 func bounded(refund v1alpha1.Refund) v1alpha1.Refund {
-	refund.ID = shorten(refund.ID, 128)
-	refund.Reason = shorten(refund.Reason, 512)
+	refund.ID = sealing.Cut(refund.ID, 128)
+	refund.Reason = sealing.Cut(refund.Reason, 512)
 	if !isMoney(refund.Amount) {
 		refund.Amount = nil
 	}
@@ -242,7 +242,7 @@ func persons(code v1alpha1.Code) int64 {
 	if code.Persons != nil {
 		return count(code.Persons)
 	}
-	return max(1, plus(count(code.Used), count(code.Refunded)))
+	return max(1, money.Plus(count(code.Used), count(code.Refunded)))
 }
 
 // count is a number that may be missing, and is never negative.
@@ -256,37 +256,4 @@ func minor(amount *v1alpha1.Money) int64 {
 	return max(0, amount.Amount)
 }
 
-// plus adds what is not negative and stays at the largest number it can write.
-func plus(a, b int64) int64 {
-	if a > math.MaxInt64-b {
-		return math.MaxInt64
-	}
-	return a + b
-}
-
-func isMoney(amount *v1alpha1.Money) bool { return amount != nil && isCurrency(amount.Currency) }
-
-// isCurrency as the API's schema has it.
-func isCurrency(code string) bool {
-	if len(code) != 3 {
-		return false
-	}
-	for _, letter := range []byte(code) {
-		if letter < 'A' || letter > 'Z' {
-			return false
-		}
-	}
-	return true
-}
-
-// shorten to so many characters.
-func shorten(text string, characters int) string {
-	n := 0
-	for i := range text {
-		if n == characters {
-			return text[:i]
-		}
-		n++
-	}
-	return text
-}
+func isMoney(amount *v1alpha1.Money) bool { return amount != nil && money.IsCode(amount.Currency) }

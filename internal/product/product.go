@@ -9,13 +9,13 @@ package product
 
 import (
 	"encoding/json"
-	"math"
 
 	"k8s.io/utils/ptr"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/money"
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
 const (
@@ -58,15 +58,15 @@ func state(previous v1alpha1.ProductState, told platform.ProductState) v1alpha1.
 
 // describe writes what changes seldom, within the API's bounds.
 func describe(status *v1alpha1.ProductSyncStatus, info platform.ProductInfo) {
-	status.Title = shorten(info.Title, 512)
-	status.Category = shorten(info.Category, 128)
-	status.SupplierCode = shorten(info.SupplierCode, 128)
+	status.Title = sealing.Cut(info.Title, 512)
+	status.Category = sealing.Cut(info.Category, 128)
+	status.SupplierCode = sealing.Cut(info.SupplierCode, 128)
 	status.Review, status.Rules = nil, nil
 	if info.Review != "" {
-		status.Review = &v1alpha1.ProductReview{Result: shorten(info.Review, 64), Reason: shorten(info.ReviewReason, 1024)}
+		status.Review = &v1alpha1.ProductReview{Result: sealing.Cut(info.Review, 64), Reason: sealing.Cut(info.ReviewReason, 1024)}
 	}
 	rules := v1alpha1.ProductRules{
-		Booking: shorten(info.BookingRule, 512), Refund: shorten(info.RefundRule, 512), Confirmation: shorten(info.ConfirmsRule, 512),
+		Booking: sealing.Cut(info.BookingRule, 512), Refund: sealing.Cut(info.RefundRule, 512), Confirmation: sealing.Cut(info.ConfirmsRule, 512),
 	}
 	if rules != (v1alpha1.ProductRules{}) {
 		status.Rules = &rules
@@ -96,7 +96,7 @@ func distinct(skus []platform.SKU) []platform.SKU {
 	seen := map[string]bool{"": true}
 	var units []platform.SKU
 	for _, sku := range skus {
-		sku.ID = shorten(sku.ID, 128)
+		sku.ID = sealing.Cut(sku.ID, 128)
 		if !seen[sku.ID] && len(units) < maxSKUs {
 			seen[sku.ID] = true
 			units = append(units, sku)
@@ -118,7 +118,7 @@ func size(c *v1alpha1.Calendar) int {
 func encoded(units []platform.SKU, names map[string]string) []v1alpha1.SKU {
 	var skus []v1alpha1.SKU
 	for _, unit := range units {
-		sku := v1alpha1.SKU{ID: unit.ID, Name: shorten(unit.Name, 512), Calendar: calendar(unit.Days)}
+		sku := v1alpha1.SKU{ID: unit.ID, Name: sealing.Cut(unit.Name, 512), Calendar: calendar(unit.Days)}
 		if sku.Name == "" {
 			sku.Name = names[sku.ID]
 		}
@@ -144,7 +144,7 @@ func stock(units []platform.SKU) *int64 {
 	var sum *int64
 	add := func(n *int64) {
 		if n != nil {
-			sum = ptr.To(plus(ptr.Deref(sum, 0), max(0, *n)))
+			sum = ptr.To(money.Plus(ptr.Deref(sum, 0), max(0, *n)))
 		}
 	}
 	for _, unit := range units {
@@ -161,7 +161,7 @@ func stock(units []platform.SKU) *int64 {
 // priceRange over the days that can be booked or, if none can, over all. Nil without a
 // price, or without knowing of what currency.
 func priceRange(units []platform.SKU, currency string) *v1alpha1.PriceRange {
-	if !isCurrency(currency) {
+	if !money.IsCode(currency) {
 		return nil
 	}
 	open, all := span{}, span{}
@@ -206,37 +206,4 @@ func printed(r *v1alpha1.PriceRange) string {
 		return money.Format(r.Min, r.Currency)
 	}
 	return money.Decimal(r.Min, r.Currency) + "-" + money.Format(r.Max, r.Currency)
-}
-
-// plus adds what is not negative and stays at the largest number it can write.
-func plus(a, b int64) int64 {
-	if a > math.MaxInt64-b {
-		return math.MaxInt64
-	}
-	return a + b
-}
-
-// isCurrency as the API's schema has it.
-func isCurrency(code string) bool {
-	if len(code) != 3 {
-		return false
-	}
-	for _, letter := range []byte(code) {
-		if letter < 'A' || letter > 'Z' {
-			return false
-		}
-	}
-	return true
-}
-
-// shorten to so many characters.
-func shorten(text string, characters int) string {
-	n := 0
-	for i := range text {
-		if n == characters {
-			return text[:i]
-		}
-		n++
-	}
-	return text
 }

@@ -109,11 +109,19 @@ func Scrub(text string, secrets ...Secret) string {
 
 // Excerpt is a platform's free text, scrubbed and cut to a number of characters.
 func Excerpt(text string, limit int, secrets ...Secret) string {
-	text = Scrub(text, secrets...)
-	if utf8.RuneCountInString(text) <= limit {
-		return text
+	return Cut(Scrub(text, secrets...), limit)
+}
+
+// Cut is a text's beginning, of so many characters at most.
+func Cut(text string, characters int) string {
+	n := 0
+	for i := range text {
+		if n == characters {
+			return text[:i]
+		}
+		n++
 	}
-	return string([]rune(text)[:limit])
+	return text
 }
 
 // NewIdentity makes an age key pair: the identity (AGE-SECRET-KEY-1…) to keep.
