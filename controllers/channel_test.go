@@ -128,6 +128,8 @@ func TestRefusedCredentialsStallUntilTheSecretIsRight(t *testing.T) {
 // TestRefusalSeenByAnObjectStallsTheChannel: the Channel need not wait for its own check.
 func TestRefusalSeenByAnObjectStallsTheChannel(t *testing.T) {
 	s := connected(t)
+	s.request(&v1alpha1.Channel{}, "ch", "0") // no look of its own is under way when this one is done
+	channelIs(s, "ch", v1alpha1.ReasonConnected, func(c *v1alpha1.Channel) bool { return c.Status.LastHandledRequestedAt == "0" })
 	s.fake.Inject(platformtest.Fault{Kind: platformtest.Code, Code: "5001", Times: -1})
 	s.announce("INFO_CHANGE", "88")
 	productIs(s, "ch-88", v1alpha1.ReasonChannelNotReady)

@@ -128,6 +128,28 @@ func TestOver(t *testing.T) {
 	}
 }
 
+// TestOrderDue: an open order is asked for slower and slower, one that is over never.
+func TestOrderDue(t *testing.T) {
+	r := &OrderVoucherReconciler{looks: newLooks(noon.Add(-2 * time.Hour))}
+	for name, test := range map[string]struct {
+		ov   *v1alpha1.OrderVoucher
+		want time.Time
+	}{
+		"never confirmed": {newOrder(), time.Time{}},
+		"over":            {newOrder(confirmed(refunded())), time.Time{}},
+		"open":            {newOrder(confirmed(issued())), noon.Add(firstOrderLook - time.Hour)},
+	} {
+		if got := r.due(anyKey, test.ov); !got.Equal(test.want) {
+			t.Errorf("%s: %s, want %s", name, got, test.want)
+		}
+	}
+	open := newOrder(confirmed(issued()))
+	r.looks.answeredNow(anyKey, noon)
+	if got := r.due(anyKey, open); !got.Equal(noon.Add(30 * time.Minute)) {
+		t.Errorf("asked again after an hour: %s", got)
+	}
+}
+
 func TestDecideOrder(t *testing.T) {
 	suspended := suspendedOr(true, nil)
 	failed := again{after: slowestOrderLook, failing: true, urgent: true}
