@@ -21,6 +21,7 @@ import (
 	"github.com/laidoulaile/channel-operator/internal/conditions"
 	"github.com/laidoulaile/channel-operator/internal/order"
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
 const (
@@ -181,8 +182,12 @@ func masked(account *accounts.Account, answer platform.Order) *order.Answer {
 	if answer.RefundedAmount != nil {
 		folded.Refunded = &v1alpha1.Money{Currency: answer.Currency, Amount: *answer.RefundedAmount}
 	}
+	codes := make([]sealing.Secret, 0, len(answer.Codes))
+	for _, code := range answer.Codes {
+		codes = append(codes, code.Text)
+	}
 	for _, fact := range answer.Refunds {
-		folded.Refunds = append(folded.Refunds, refundOf(fact, answer.Currency))
+		folded.Refunds = append(folded.Refunds, refundOf(fact, answer.Currency, codes))
 	}
 	return folded
 }

@@ -152,9 +152,9 @@ func newestReceived(ov *v1alpha1.OrderVoucher) time.Time {
 	return newest
 }
 
-func refundOf(fact platform.RefundFact, currency string) v1alpha1.Refund {
+func refundOf(fact platform.RefundFact, currency string, codes []sealing.Secret) v1alpha1.Refund {
 	refund := v1alpha1.Refund{ID: fact.ID, Quantity: fact.Quantity, Succeeded: fact.Succeeded,
-		Reason: sealing.Excerpt(fact.Reason, maxReason)}
+		Reason: sealing.Excerpt(fact.Reason, maxReason, codes...)}
 	if fact.Amount != nil {
 		refund.Amount = &v1alpha1.Money{Currency: currency, Amount: *fact.Amount}
 	}

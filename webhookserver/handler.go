@@ -74,16 +74,28 @@ type route struct {
 }
 
 func (h *handler) serveChannel(w http.ResponseWriter, r *http.Request) {
-	name := types.NamespacedName{Namespace: r.PathValue("namespace"), Name: r.PathValue("name")}
-	account, err := h.accounts.ByName(name)
-	switch {
-	case account == nil && !errors.Is(err, accounts.ErrUnknown): // in whose dialect cannot be told
-		http.Error(w, "retry later", http.StatusServiceUnavailable)
-	case account == nil || account.Receiver == nil || !slices.Contains(account.Receiver.Paths(), r.PathValue("tail")):
-		http.NotFound(w, r)
-	default:
-		h.serve(w, r, route{account.Receiver, account.Platform, r.PathValue("tail"), &name})
+	at := route{tail: r.PathValue("tail"),
+		channel: &types.NamespacedName{Namespace: r.PathValue("namespace"), Name: r.PathValue("name")}}
+	if account, _ := h.accounts.ByName(*at.channel); account != nil {
+		at.receiver, at.platform = account.Receiver, account.Platform
+	} else {
+		at.receiver, at.platform = h.speaks(at.tail) // the tail tells the dialect to refuse in
 	}
+	if at.receiver == nil || !slices.Contains(at.receiver.Paths(), at.tail) {
+		http.NotFound(w, r)
+		return
+	}
+	h.serve(w, r, at)
+}
+
+// speaks finds the platform that posts to a tail.
+func (h *handler) speaks(tail string) (platform.Receiver, v1alpha1.Platform) {
+	for name, receiver := range h.receivers {
+		if slices.Contains(receiver.Paths(), tail) {
+			return receiver, name
+		}
+	}
+	return nil, ""
 }
 
 // result is what became of a push and, where it was not accepted, why.

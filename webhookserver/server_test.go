@@ -79,7 +79,7 @@ func TestPushInFlightAtShutdownIsAnswered(t *testing.T) {
 		status, body, err := send(t.Context(), "http://"+listener.Addr().String()+byAccount+productTail, sample(t, "product-info.json"))
 		replied <- reply{status, body, err}
 	}()
-	<-recording
+	await(t, recording)
 	stop()
 	// Nothing new is taken in from here on.
 	deadline := time.Now().Add(10 * time.Second)
@@ -99,10 +99,10 @@ func TestPushInFlightAtShutdownIsAnswered(t *testing.T) {
 	default:
 	}
 	close(release)
-	if got := <-replied; got.err != nil || got.status != http.StatusOK || got.body != "success" {
+	if got := await(t, replied); got.err != nil || got.status != http.StatusOK || got.body != "success" {
 		t.Errorf("answered %d %q, %v", got.status, got.body, got.err)
 	}
-	if err := <-stopped; err != nil {
+	if err := await(t, stopped); err != nil {
 		t.Errorf("Start: %v", err)
 	}
 }

@@ -32,6 +32,7 @@ type OrderVoucherSpec struct {
 	// +listType=map
 	// +listMapKey=id
 	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:XValidation:rule="self.map(n, (has(n.sealed) ? size(n.sealed) : 0) + (has(n.codes) ? 200 * size(n.codes) : 0)).sum() <= 900000",message="the notifications weigh more than 900000: each byte sealed counts one, each code 200"
 	// +kubebuilder:default:={}
 	Notifications []Notification `json:"notifications"`
 

@@ -57,6 +57,16 @@ func (p *lastPush) due() map[types.NamespacedName]time.Time {
 	return due
 }
 
+// again takes back a write that failed.
+func (p *lastPush) again(name types.NamespacedName, at time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.written, name)
+	if p.noted[name].Before(at) {
+		p.noted[name] = at
+	}
+}
+
 // NeedLeaderElection is false: every replica receives.
 func (l *Ledger) NeedLeaderElection() bool { return false }
 
@@ -82,6 +92,7 @@ func (p *lastPush) write(ctx context.Context) {
 			err = p.api.Status().Patch(ctx, channel, client.RawPatch(types.MergePatchType, body))
 		}
 		if client.IgnoreNotFound(err) != nil {
+			p.again(name, at)
 			ctrl.LoggerFrom(ctx).Error(err, "write the time of the last push", "channel", name)
 		}
 	}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/accounts"
+	"github.com/laidoulaile/channel-operator/internal/conditions"
 	"github.com/laidoulaile/channel-operator/internal/ledger"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/sealing"
@@ -168,6 +169,14 @@ func TestChangeFromTheFutureBlocksNothing(t *testing.T) {
 	if got := b.record(push("{}"), change("88", noon.Add(time.Second), "m-next", platform.AspectPrice)); got != platform.OutcomeRecorded {
 		t.Errorf("the next push: %s", got)
 	}
+	// Nor does one that is ahead by no more than clocks differ.
+	b.record(push("{}"), change("90", noon.Add(9*time.Minute), "m-ahead", platform.AspectPrice))
+	for range 2 { // a second copy of what came next changes nothing
+		b.record(push("{}"), change("90", noon.Add(time.Second), "m-real", platform.AspectPrice))
+		if at := b.product("fliggy-90").Spec.Announced.Price; at.MessageID != "m-real" || at.ChangedAt.Sub(noon) > 9*time.Minute+time.Millisecond {
+			t.Errorf("after a push from the near future: %+v", at)
+		}
+	}
 	// What clocks may differ by is believed.
 	near := noon.Add(9 * time.Minute)
 	b.record(push("{}"), change("89", near, "m-1", platform.AspectPrice))
@@ -196,7 +205,9 @@ func TestAnyOrderOfChangesEndsTheSame(t *testing.T) {
 			for _, one := range deliveries {
 				one := *one
 				one.ProductID = fmt.Sprint(id)
-				b.record(push("{}"), platform.Event{Product: &one})
+				late := push("{}")
+				late.ReceivedAt = noon.Add(time.Hour)
+				b.record(late, platform.Event{Product: &one})
 			}
 			end, err := json.Marshal(b.product(fmt.Sprintf("fliggy-%d", id)).Spec.Announced)
 			if err != nil {
@@ -319,6 +330,76 @@ func TestFullListIsCompactedWithoutLosingWhatMatters(t *testing.T) {
 	if len(kept) > 256 || !slices.ContainsFunc(kept, func(n v1alpha1.Notification) bool { return n.ID == "issued" }) ||
 		!slices.ContainsFunc(kept, func(n v1alpha1.Notification) bool { return n.ID == "hint-255" }) {
 		t.Errorf("%d notifications kept", len(kept))
+	}
+}
+
+// Pushes that the platform confirmed may go when the list is full: the status is the
+// platform's own answer. Those that it did not confirm stay, and the push is sent again.
+func TestFullListOfConfirmedPushesTakesMore(t *testing.T) {
+	b := open(t, "fliggy")
+	verify := func(i int) (platform.Outcome, error) {
+		event := platform.Event{Order: &platform.OrderNotification{OrderID: "10", MessageID: fmt.Sprintf("v-%d", i), OccurredAt: noon,
+			Kind: string(v1alpha1.NotificationCodeUsed), PlatformType: "VERIFY",
+			Codes: []platform.Code{{Text: sealing.NewSecret(fmt.Sprintf("CODE-%d", i)), Used: ptr.To(int64(1))}}}}
+		p := push(strings.Repeat("x", 3000)) // 256 of these weigh more than fits, too
+		p.ReceivedAt = noon.Add(time.Duration(i) * time.Second)
+		return b.Record(t.Context(), b.account, p, []platform.Event{event})
+	}
+	full := -1
+	for i := range 300 {
+		outcome, err := verify(i)
+		if err != nil {
+			full = i
+			break
+		}
+		if outcome != platform.OutcomeRecorded {
+			t.Fatalf("push %d: %s", i, outcome)
+		}
+	}
+	if full < 100 {
+		t.Fatalf("full after %d", full)
+	}
+	ov := b.order("fliggy-10")
+	ov.Status.ObservedGeneration = ov.Generation
+	ov.Status.Conditions = conditions.Set(nil, conditions.Verdict{State: conditions.Ready, Reason: v1alpha1.ReasonConfirmed}, ov.Generation, noon)
+	if err := b.api.Status().Update(t.Context(), ov); err != nil {
+		t.Fatalf("the full order's status cannot be written: %v", err)
+	}
+	if outcome, err := verify(full); err != nil || outcome != platform.OutcomeRecorded {
+		t.Fatalf("after the platform confirmed: %s, %v", outcome, err)
+	}
+	kept := b.order("fliggy-10").Spec.Notifications
+	if newest := kept[len(kept)-1]; newest.ID != fmt.Sprintf("v-%d", full) || len(kept) > 200 {
+		t.Errorf("%d kept, the newest %s", len(kept), newest.ID)
+	}
+}
+
+func TestPushCostsTheChannelNoWriteOfItsOwn(t *testing.T) {
+	b := open(t, "fliggy")
+	channel := &v1alpha1.Channel{ObjectMeta: metav1.ObjectMeta{Namespace: b.account.Namespace, Name: "fliggy"},
+		Spec: v1alpha1.ChannelSpec{Platform: v1alpha1.PlatformFliggy, Account: "1", CredentialsRef: v1alpha1.SecretReference{Name: "s"}}}
+	if err := b.api.Create(t.Context(), channel); err != nil {
+		t.Fatal(err)
+	}
+	at := func(second int, id string) *metav1.Time {
+		p := push("x")
+		p.ReceivedAt = noon.Add(time.Duration(second) * time.Second)
+		b.record(p, told("11", id))
+		b.WriteLastPush(t.Context())
+		if err := b.api.Get(t.Context(), client.ObjectKeyFromObject(channel), channel); err != nil {
+			t.Fatal(err)
+		}
+		return channel.Status.LastPushTime
+	}
+	if got := at(0, "a"); got == nil || !got.Equal(ptr.To(metav1.NewTime(noon))) {
+		t.Errorf("first push: %v", got)
+	}
+	version := channel.ResourceVersion
+	if at(299, "b"); channel.ResourceVersion != version {
+		t.Error("a push within five minutes wrote to the Channel")
+	}
+	if got := at(301, "c"); !got.Equal(ptr.To(metav1.NewTime(noon.Add(301 * time.Second)))) {
+		t.Errorf("after five minutes: %v", got)
 	}
 }
 

@@ -4,10 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/retry"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/accounts"
@@ -59,12 +62,18 @@ func upsert(ctx context.Context, channel, id string, patch, create write) error 
 // patchOrCreate tries the patch first: most pushes are about objects that exist. Others
 // may create the object in between, hence the second patch.
 func patchOrCreate(ctx context.Context, name string, patch, create write) error {
-	err := patch(ctx, name)
-	if !apierrors.IsNotFound(err) {
+	return retry.RetryOnConflict(patience, func() error {
+		err := patch(ctx, name)
+		if !apierrors.IsNotFound(err) {
+			return err
+		}
+		if err = create(ctx, name); apierrors.IsAlreadyExists(err) {
+			err = patch(ctx, name)
+		}
 		return err
-	}
-	if err = create(ctx, name); apierrors.IsAlreadyExists(err) {
-		err = patch(ctx, name)
-	}
-	return err
+	})
 }
+
+// patience is for an object that many write to at once: the API server gives a patch up
+// as a conflict after a few tries of its own.
+var patience = wait.Backoff{Steps: 8, Duration: 10 * time.Millisecond, Factor: 2, Jitter: 1}

@@ -38,7 +38,7 @@ func (l *Ledger) recordNotice(ctx context.Context, account *accounts.Account, pu
 		ReceivedAt: metav1.NewMicroTime(push.ReceivedAt.UTC()), Sealed: sealed,
 	}
 	outcome := platform.OutcomeRecorded
-	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+	err = retry.RetryOnConflict(patience, func() error {
 		var channel v1alpha1.Channel
 		if err := l.api.Get(ctx, types.NamespacedName{Namespace: account.Namespace, Name: account.Name}, &channel); err != nil {
 			return err

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/retry"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/accounts"
+	"github.com/laidoulaile/channel-operator/internal/conditions"
 	"github.com/laidoulaile/channel-operator/internal/order"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/sealing"
@@ -22,8 +22,12 @@ import (
 const (
 	// maxReason is how many characters of a platform's text are kept (the schema's bound).
 	maxReason = 512
-	// keepNotifications is what a full list (256) is compacted to, where it can be.
-	keepNotifications = 192
+	// keepNotifications and keepWeight are what a full list (256 notifications, or 900000
+	// of weight) is compacted to, where it can be.
+	keepNotifications, keepWeight = 192, 600_000
+	// codeWeight is what a code counts beside a byte of sealed body; the schema's rule on
+	// spec.notifications counts the same.
+	codeWeight = 200
 )
 
 // recordOrder appends a notification to its OrderVoucher. The API server refuses a
@@ -52,7 +56,7 @@ func (l *Ledger) appendNotification(ctx context.Context, account *accounts.Accou
 	patch := func(ctx context.Context, name string) error {
 		key := types.NamespacedName{Namespace: account.Namespace, Name: name}
 		err := l.patchOrder(ctx, key, body)
-		if refusalOf(err) == refusedFull || apierrors.IsRequestEntityTooLargeError(err) {
+		if refusalOf(err) == refusedFull {
 			if err := l.compact(ctx, key); err != nil {
 				return err
 			}
@@ -102,23 +106,55 @@ func appendPatch(channel string, told *platform.OrderNotification, notification 
 	return body, nil
 }
 
-// compact takes from a full list what does not change the folded status.
+// compact takes from a full list what does not change the status.
 func (l *Ledger) compact(ctx context.Context, key types.NamespacedName) error {
-	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
+	return retry.RetryOnConflict(patience, func() error {
 		var voucher v1alpha1.OrderVoucher
 		if err := l.api.Get(ctx, key, &voucher); err != nil {
 			return err
 		}
-		drop := order.Compact(voucher.Spec.Notifications, keepNotifications)
+		drop := superfluous(&voucher)
 		if len(drop) == 0 {
-			return fmt.Errorf("order %s holds as many notifications as it can, and none is superfluous: delete what you do not need", key)
+			return fmt.Errorf("order %s holds as many notifications as it can, and none is superfluous until the platform confirms them: delete what you do not need", key)
 		}
 		before := voucher.DeepCopy()
 		voucher.Spec.Notifications = slices.DeleteFunc(voucher.Spec.Notifications, func(n v1alpha1.Notification) bool {
-			return slices.Contains(drop, n.ID)
+			return drop[n.ID]
 		})
 		return l.api.Patch(ctx, &voucher, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 	})
+}
+
+// superfluous chooses what may go until the rest is small enough: first what the fold
+// does not need; then, if the platform confirmed everything that was pushed, the oldest,
+// for the status is the platform's own answer and stands without them.
+func superfluous(voucher *v1alpha1.OrderVoucher) map[string]bool {
+	candidates := order.Compact(voucher.Spec.Notifications, 0)
+	if reason, ready := conditions.Of(voucher.Status.Conditions); ready && reason == v1alpha1.ReasonConfirmed &&
+		voucher.Status.ObservedGeneration == voucher.Generation {
+		oldest := slices.SortedStableFunc(slices.Values(voucher.Spec.Notifications), func(a, b v1alpha1.Notification) int {
+			return a.ReceivedAt.Compare(b.ReceivedAt.Time)
+		})
+		for _, n := range oldest {
+			candidates = append(candidates, n.ID)
+		}
+	}
+	count, weight, weights := len(voucher.Spec.Notifications), 0, map[string]int{}
+	for _, n := range voucher.Spec.Notifications {
+		weights[n.ID] = len(n.Sealed) + codeWeight*len(n.Codes)
+		weight += weights[n.ID]
+	}
+	drop := map[string]bool{}
+	for _, id := range candidates {
+		if count <= keepNotifications && weight <= keepWeight {
+			break
+		}
+		if !drop[id] {
+			drop[id] = true
+			count, weight = count-1, weight-weights[id]
+		}
+	}
+	return drop
 }
 
 // seal turns what a push told into what may be kept: codes hashed and masked, text

@@ -20,12 +20,13 @@ import (
 // aspects goes out as one patch; if the API server knows a newer change of one of them,
 // the others must not be lost with it, and each goes on its own.
 func (l *Ledger) recordProduct(ctx context.Context, account *accounts.Account, push platform.Push, change *platform.ProductChange) (platform.Outcome, error) {
-	outcome, err := l.announce(ctx, account, push, change, change.Aspects)
-	if err != nil || outcome != platform.OutcomeOlder || len(change.Aspects) < 2 {
+	changedAt := notAhead(change.ChangedAt, push.ReceivedAt)
+	outcome, err := l.announce(ctx, account, change, changedAt, change.Aspects...)
+	if err != nil || outcome != platform.OutcomeOlder {
 		return outcome, err
 	}
 	for _, aspect := range change.Aspects {
-		one, err := l.announce(ctx, account, push, change, []platform.Aspect{aspect})
+		one, err := l.announceOne(ctx, account, push, change, changedAt, aspect)
 		if err != nil {
 			return one, err
 		}
@@ -36,27 +37,57 @@ func (l *Ledger) recordProduct(ctx context.Context, account *accounts.Account, p
 	return outcome, nil
 }
 
-func (l *Ledger) announce(ctx context.Context, account *accounts.Account, push platform.Push, change *platform.ProductChange, aspects []platform.Aspect) (platform.Outcome, error) {
+// announceOne announces a change of one aspect. Where the change that is known lies ahead
+// of our clock, as far as clocks may differ, it proves nothing about this one, which then
+// counts as the next: no push can block those that come after it.
+func (l *Ledger) announceOne(ctx context.Context, account *accounts.Account, push platform.Push, change *platform.ProductChange, changedAt time.Time, aspect platform.Aspect) (platform.Outcome, error) {
+	outcome, err := l.announce(ctx, account, change, changedAt, aspect)
+	if err != nil || outcome != platform.OutcomeOlder {
+		return outcome, err
+	}
+	known, err := l.announced(ctx, account, change.ProductID, aspect)
+	if err != nil || known == nil || known.MessageID == change.MessageID || !known.ChangedAt.After(push.ReceivedAt) {
+		return outcome, err
+	}
+	return l.announce(ctx, account, change, known.ChangedAt.Add(time.Microsecond), aspect)
+}
+
+// announced reads the known change of an aspect; nil if there is none, or no object.
+func (l *Ledger) announced(ctx context.Context, account *accounts.Account, productID string, aspect platform.Aspect) (*v1alpha1.Announcement, error) {
+	for _, name := range []string{ObjectName(account.Name, productID), hashedName(account.Name, productID)} {
+		var there v1alpha1.ProductSync
+		err := l.api.Get(ctx, types.NamespacedName{Namespace: account.Namespace, Name: name}, &there)
+		if client.IgnoreNotFound(err) != nil {
+			return nil, fmt.Errorf("read product %s of Channel %s: %w", productID, account.Name, err)
+		}
+		if err == nil && there.Spec.ProductID == productID && there.Spec.ChannelRef.Name == account.Name {
+			return *aspectOf(&there.Spec.Announced, aspect), nil
+		}
+	}
+	return nil, nil
+}
+
+func aspectOf(announced *v1alpha1.Announced, aspect platform.Aspect) **v1alpha1.Announcement {
+	switch aspect {
+	case platform.AspectPrice:
+		return &announced.Price
+	case platform.AspectStock:
+		return &announced.Stock
+	case platform.AspectAvailability:
+		return &announced.Availability
+	default:
+		return &announced.Info
+	}
+}
+
+func (l *Ledger) announce(ctx context.Context, account *accounts.Account, change *platform.ProductChange, changedAt time.Time, aspects ...platform.Aspect) (platform.Outcome, error) {
 	spec := v1alpha1.ProductSyncSpec{
 		ChannelRef: v1alpha1.ChannelReference{Name: account.Name},
 		ProductID:  change.ProductID,
 	}
-	announcement := &v1alpha1.Announcement{
-		ChangedAt: metav1.NewMicroTime(notAhead(change.ChangedAt, push.ReceivedAt)),
-		MessageID: change.MessageID,
-		Type:      change.Type,
-	}
 	for _, aspect := range aspects {
-		switch aspect {
-		case platform.AspectInfo:
-			spec.Announced.Info = announcement
-		case platform.AspectPrice:
-			spec.Announced.Price = announcement
-		case platform.AspectStock:
-			spec.Announced.Stock = announcement
-		case platform.AspectAvailability:
-			spec.Announced.Availability = announcement
-		}
+		*aspectOf(&spec.Announced, aspect) = &v1alpha1.Announcement{
+			ChangedAt: metav1.NewMicroTime(changedAt), MessageID: change.MessageID, Type: change.Type}
 	}
 	err := l.upsertProduct(ctx, account, spec)
 	switch {

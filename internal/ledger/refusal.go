@@ -23,6 +23,9 @@ const (
 // olderMessage is how the rules on Announcement begin (api/v1alpha1).
 const olderMessage = "older than the announced change"
 
+// heavyMessage is how the rule on the weight of all notifications begins (api/v1alpha1).
+const heavyMessage = "the notifications weigh more"
+
 // refusalOf reads the causes of a validation error. An object of another identity
 // outranks the rest: what it holds does not concern us.
 func refusalOf(err error) refusal {
@@ -50,7 +53,8 @@ func causeOf(cause metav1.StatusCause) refusal {
 		return refusedDuplicate
 	case strings.HasPrefix(cause.Field, "spec.announced.") && strings.Contains(cause.Message, olderMessage):
 		return refusedOlder
-	case cause.Type == metav1.CauseTypeTooMany && strings.HasPrefix(cause.Field, "spec.notifications"):
+	case strings.HasPrefix(cause.Field, "spec.notifications") &&
+		(cause.Type == metav1.CauseTypeTooMany || strings.Contains(cause.Message, heavyMessage)):
 		return refusedFull
 	default:
 		return refusedOther

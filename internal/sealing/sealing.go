@@ -89,14 +89,19 @@ func Hint(code Secret) string {
 	return string(first) + mask
 }
 
-// links and long digit runs are what a platform's free text may carry of a secret.
+// What a platform's free text may carry of a secret: links, with a scheme or without;
+// words that look like a code (letters and digits, or capitals); numbers as long as a
+// document's or a telephone's, spaced or not.
 var (
-	links  = regexp.MustCompile(`(?i)\b[a-z][a-z0-9+.-]*://\S+`)
-	digits = regexp.MustCompile(`[0-9][0-9 -]{4,}[0-9Xx]`)
+	links   = regexp.MustCompile(`(?i)\b[a-z][a-z0-9+.-]*://\S+|\b[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]+)?[/?]\S*|\bwww\.\S+`)
+	numbers = regexp.MustCompile(`[0-9][0-9 -]{4,}[0-9Xx]`)
+	words   = regexp.MustCompile(`[A-Za-z0-9][A-Za-z0-9_-]{3,}`)
+	coded   = regexp.MustCompile(`[0-9]|^[A-Z-]{6,}$`)
 )
 
 // Scrub takes from a platform's free text what could be a secret: the given secrets,
-// links, and runs of six or more digits (codes, document and phone numbers).
+// links, and whatever looks like a code, a document number or a telephone number.
+// Erring, it takes too much: the text is whole in the sealed body.
 func Scrub(text string, secrets ...Secret) string {
 	for _, secret := range secrets {
 		if !secret.IsZero() {
@@ -104,7 +109,13 @@ func Scrub(text string, secrets ...Secret) string {
 		}
 	}
 	text = links.ReplaceAllString(text, "[link]")
-	return digits.ReplaceAllString(text, mask)
+	text = numbers.ReplaceAllString(text, mask)
+	return words.ReplaceAllStringFunc(text, func(word string) string {
+		if coded.MatchString(word) {
+			return mask
+		}
+		return word
+	})
 }
 
 // Excerpt is a platform's free text, scrubbed and cut to a number of characters.

@@ -79,6 +79,10 @@ func TestScrubTakesWhatCouldBeASecret(t *testing.T) {
 		"id 11010119900101123X is wrong":      "id ••• is wrong",
 		"call 138 0013 8000 now":              "call ••• now",
 		"wait 300 seconds":                    "wait 300 seconds",
+		"券码 REALCODE-77 已核销 www.x.cn/qr?c=1":  "券码 ••• 已核销 [link]",
+		"see x.cn/qr?c=ABC":                   "see [link]",
+		"code ABCDEFGH used":                  "code ••• used",
+		"refund of T1 refused (system busy)":  "refund of T1 refused (system busy)",
 	} {
 		if got := sealing.Scrub(text, sealing.NewSecret("A1")); got != want {
 			t.Errorf("Scrub(%q) = %q, want %q", text, got, want)

@@ -514,6 +514,22 @@ func TestSecretsStandNowhereInClear(t *testing.T) {
 	w.send(orderPath, []byte(failed))
 	w.post(orderPath, "application/json", strings.Replace(failed, `"num":1`, `"num":-1`, 1)) // refused: nor may the refusal tell
 	w.orderReady(bigOrder, v1alpha1.OrderIssued)
+	// A platform's free text may name codes that its own push does not list.
+	if _, err := w.fake.RequestRefund(bigOrder, 100, 1, false); err != nil {
+		t.Fatal(err)
+	}
+	body, err = w.fake.RefundFails(bigOrder, "券码 "+codeOne+" 已核销 www.qr.example/q?c="+codeTwo)
+	w.send(orderPath, body, err)
+	w.eventually(func() error {
+		ov := w.order(bigOrder)
+		if err := w.get(ov); err != nil {
+			return err
+		}
+		if len(ov.Status.Refunds) != 1 || ov.Status.Refunds[0].Reason == "" {
+			return fmt.Errorf("refunds %+v", ov.Status.Refunds)
+		}
+		return nil
+	})
 	key := w.fake.PrivateKey()
 	for place, text := range map[string]string{"the API server": w.everythingStored(), "the log": w.manager.log.String(), "the metrics": w.manager.scrape(t)} {
 		for _, secret := range []string{codeOne, codeTwo, platformtest.FliggyTravellerCertificate, platformtest.FliggyTravellerName,
