@@ -14,6 +14,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -66,6 +67,8 @@ type place struct {
 	adapter   *adapter
 	// reader is what the registry reads through: it can be made to fail.
 	reader *reader
+	// writes that the registry asked of the API server.
+	writes *counter
 }
 
 func open(t *testing.T) *place {
@@ -89,13 +92,14 @@ func open(t *testing.T) *place {
 func (p *place) again() {
 	p.reader = &reader{Reader: p.api, namespace: p.namespace}
 	p.adapter = &adapter{}
+	p.writes = &counter{Writer: p.api}
 	p.Registry = accounts.NewRegistry(p.options())
 }
 
 func (p *place) options() accounts.Options {
 	return accounts.Options{
 		Adapters: map[v1alpha1.Platform]platform.Adapter{v1alpha1.PlatformFliggy: p.adapter},
-		Channels: p.reader, Secrets: p.reader, Writer: p.api,
+		Channels: p.reader, Secrets: p.reader, Writer: p.writes,
 		RoundTripper: roundTripper(func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(nil))}, nil
 		}),
@@ -294,11 +298,27 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
+// counter writes to the real API server, and counts.
+type counter struct {
+	client.Writer
+	n atomic.Int32
+}
+
+func (c *counter) Create(ctx context.Context, o client.Object, options ...client.CreateOption) error {
+	c.n.Add(1)
+	return c.Writer.Create(ctx, o, options...)
+}
+
+func (c *counter) Patch(ctx context.Context, o client.Object, patch client.Patch, options ...client.PatchOption) error {
+	c.n.Add(1)
+	return c.Writer.Patch(ctx, o, patch, options...)
+}
+
 // errAway is an API server that does not answer.
 var errAway = errors.New("the API server is away")
 
-// reader reads from the real API server what lies in one namespace. Reads of what
-// `away` names fail; `stale` answers in the API server's place.
+// reader reads from the real API server what lies in one namespace. What `failing` says
+// fails; `stale` answers, and `listed` alters, in the API server's place.
 type reader struct {
 	client.Reader
 	namespace string

@@ -93,6 +93,7 @@ func TestStartRetries(t *testing.T) {
 			}
 			p.start()
 			for range 2 {
+				p.until("it is tried", func() bool { return len(tried) > 0 })
 				<-tried
 				p.found("main", accounts.ErrNotKnownYet, accounts.ErrNotKnownYet)
 				if _, err := p.ByAccount(v1alpha1.PlatformFliggy, "2"); !errors.Is(err, accounts.ErrNotKnownYet) || p.Ready() {
