@@ -1,6 +1,7 @@
 package accounts_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -269,7 +270,10 @@ func TestLimits(t *testing.T) {
 			options.RoundTripper = roundTripper(func(r *http.Request) (*http.Response, error) {
 				if r.URL.Path == "/hold" {
 					held <- struct{}{}
-					<-hold
+					select {
+					case <-hold:
+					case <-r.Context().Done():
+					}
 				}
 				return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: http.NoBody}, nil
 			})
@@ -277,7 +281,9 @@ func TestLimits(t *testing.T) {
 			channel := p.channel("main", test.adjust...)
 
 			p.load(channel)
-			ctx, start, sent := platform.WithPatience(t.Context(), 0), time.Now(), 0
+			ctx, cancel := context.WithTimeout(platform.WithPatience(t.Context(), 0), 5*time.Second)
+			defer cancel()
+			start, sent := time.Now(), 0
 			ask := func(path string) error {
 				_, err := p.adapter.last().Do(ctx, platform.Call{Op: "op", Method: http.MethodGet, URL: "https://api.example.com" + path})
 				return err
