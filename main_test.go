@@ -60,7 +60,12 @@ func TestManagersClientReadsItsOwnWrites(t *testing.T) {
 	c := mgr.GetClient()
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
-	defer func() { cancel(); <-ended }()
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
 	direct, err := client.New(env.Config(), client.Options{Scheme: mgr.GetScheme()})
 	if err != nil {
 		t.Fatal(err)

@@ -149,8 +149,9 @@ func briefly(err error) bool {
 	return ok && failure.Kind == platform.Throttled && failure.Code == "" && failure.RetryAfter < shortWait
 }
 
-// inAMoment is when to look again after a look that was put off briefly.
-var inAMoment = again{after: time.Second, putOff: true, urgent: true}
+// inAMoment is when to look again after a look that was put off briefly: later and later,
+// for where many wait for one account, each look that comes to nothing takes from the rest.
+var inAMoment = again{after: 30 * time.Second, failing: true, urgent: true}
 
 // requested reports whether the annotation asks for a look that was not done yet.
 func requested(annotations map[string]string, handled string) bool {

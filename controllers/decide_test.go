@@ -241,7 +241,8 @@ func TestFailuresComeSlowerAndSlower(t *testing.T) {
 	bounded := failing
 	bounded.after = 30 * time.Second
 	within("bounded by the interval", l.result(anyKey, bounded).RequeueAfter, 30*time.Second)
-	within("put off", l.result(anyKey, inAMoment).RequeueAfter, time.Second)
+	within("put off at first", l.result(types.NamespacedName{Name: "z"}, inAMoment).RequeueAfter, time.Second)
+	within("put off for long", l.result(anyKey, inAMoment).RequeueAfter, 30*time.Second)
 	within("what was put off still counts as failing", l.result(anyKey, failing).RequeueAfter, lastRetry)
 	within("another object", l.result(types.NamespacedName{Name: "y"}, failing).RequeueAfter, time.Second)
 	within("answered", l.result(anyKey, again{after: time.Minute}).RequeueAfter, time.Minute)

@@ -51,8 +51,11 @@ type OrderVoucherReconciler struct {
 type seenOrder struct {
 	// asked: there was something to ask.
 	asked bool
-	// notAsked is why the question could not be put.
+	// notAsked is why no question could be put; stopped: not for being suspended, but
+	// because the Channel cannot be asked at all, which an order that is not over tells
+	// even without news.
 	notAsked *conditions.Verdict
+	stopped  bool
 	// loading: the Channel or its account is not known yet.
 	loading bool
 	// noQuery: the platform cannot be asked for orders, and pushes alone decide.
@@ -95,15 +98,16 @@ func (r *OrderVoucherReconciler) Reconcile(ctx context.Context, request ctrl.Req
 func (r *OrderVoucherReconciler) observe(ctx context.Context, ov *v1alpha1.OrderVoucher) seenOrder {
 	key := client.ObjectKeyFromObject(ov)
 	seen := seenOrder{due: r.due(key, ov)}
-	if seen.asked = orderAsks(ov, seen.due, r.Now()); !seen.asked {
-		return seen
-	}
+	seen.asked = orderAsks(ov, seen.due, r.Now())
 	channelKey := types.NamespacedName{Namespace: ov.Namespace, Name: ov.Spec.ChannelRef.Name}
 	channel, account, known := channelOf(ctx, r.Client, r.Accounts, channelKey)
-	if seen.loading = !known; seen.loading {
+	if !known {
+		seen.loading = seen.asked
 		return seen
 	}
-	if seen.notAsked = suspendedOr(ov.Spec.Suspend, notAskedChannel(channel, account, channelKey)); seen.notAsked != nil {
+	seen.notAsked = suspendedOr(ov.Spec.Suspend, notAskedChannel(channel, account, channelKey))
+	seen.stopped = !ov.Spec.Suspend && (account == nil || !account.Suspended) && !over(&ov.Status)
+	if seen.notAsked != nil || !seen.asked {
 		return seen
 	}
 	asker, ok := account.Client.(platform.OrderClient)

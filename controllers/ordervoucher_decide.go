@@ -49,7 +49,7 @@ func decideOrder(ov *v1alpha1.OrderVoucher, seen seenOrder, now time.Time) (v1al
 // leaves the conditions as they are.
 func orderVerdict(ov *v1alpha1.OrderVoucher, status *v1alpha1.OrderVoucherStatus, seen seenOrder, now time.Time) (*conditions.Verdict, again) {
 	switch {
-	case !seen.asked:
+	case !seen.asked && (seen.notAsked == nil || !seen.stopped):
 		if seen.due.IsZero() {
 			return nil, again{}
 		}
@@ -62,7 +62,7 @@ func orderVerdict(ov *v1alpha1.OrderVoucher, status *v1alpha1.OrderVoucherStatus
 		return confirmedVerdict(ov, status, seen, now)
 	}
 	switch {
-	case !orderHasNews(ov) && seen.notAsked != nil:
+	case !orderHasNews(ov) && seen.notAsked != nil && !seen.stopped:
 		return nil, again{after: slowestOrderLook}
 	case !orderHasNews(ov) && !answered(seen.err):
 		return nil, again{after: slowestOrderLook, failing: true}

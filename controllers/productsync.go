@@ -48,8 +48,10 @@ type ProductSyncReconciler struct {
 type seenProduct struct {
 	// question asked; nil if nothing was to ask.
 	question *platform.ProductQuestion
-	// notAsked is why the question could not be put.
+	// notAsked is why no question could be put; stopped: not for being suspended, but
+	// because the Channel cannot be asked at all, which is told even without news.
 	notAsked *conditions.Verdict
+	stopped  bool
 	// loading: the Channel or its account is not known yet.
 	loading bool
 	answer  platform.Product
@@ -101,13 +103,14 @@ func (r *ProductSyncReconciler) observe(ctx context.Context, ps *v1alpha1.Produc
 	if ps.Status.FetchedAt != nil {
 		seen.due = r.looks.due(key, ps.Status.FetchedAt.Time, every(seen.interval))
 	}
-	if seen.question = productQuestion(ps, seen.due, r.Now()); seen.question == nil {
+	seen.question = productQuestion(ps, seen.due, r.Now())
+	if !known {
+		seen.loading = seen.question != nil
 		return seen
 	}
-	if seen.loading = !known; seen.loading {
-		return seen
-	}
-	if seen.notAsked = suspendedOr(ps.Spec.Suspend, notAskedChannel(channel, account, channelKey)); seen.notAsked != nil {
+	seen.notAsked = suspendedOr(ps.Spec.Suspend, notAskedChannel(channel, account, channelKey))
+	seen.stopped = !ps.Spec.Suspend && (account == nil || !account.Suspended)
+	if seen.notAsked != nil || seen.question == nil {
 		return seen
 	}
 	asker, ok := account.Client.(platform.ProductClient)
@@ -130,18 +133,22 @@ func (r *ProductSyncReconciler) observe(ctx context.Context, ps *v1alpha1.Produc
 // productQuestion says what is to be asked now: what was announced (price and stock
 // alone when only they were); everything at the first look, for a product not known to
 // be on sale, on request, when a look is due, or when the spec changed in another way;
-// nil when there is nothing to ask.
+// nil when there is nothing to ask. What was announced of the availability counts until a
+// look that no push asked for: then the platform's answer alone does, so that a forged
+// push, or a lost one, is put right by the next resync or request.
 func productQuestion(ps *v1alpha1.ProductSync, due, now time.Time) *platform.ProductQuestion {
 	question := &platform.ProductQuestion{ProductID: ps.Spec.ProductID}
-	if a := ps.Spec.Announced.Availability; a != nil {
-		question.Availability = a.Type
-	}
 	_, ready := conditions.Of(ps.Status.Conditions)
 	pending := pendingAspects(ps)
+	asideOfPushes := requested(ps.Annotations, ps.Status.LastHandledRequestedAt) || !now.Before(due)
+	if a := ps.Spec.Announced.Availability; a != nil && (slices.Contains(pending, platform.AspectAvailability) ||
+		!asideOfPushes && ps.Status.State != v1alpha1.ProductOnSale) {
+		question.Availability = a.Type
+	}
 	// Two changes in one millisecond look like one here: a new generation is news enough.
 	changed := !ready || ps.Generation != ps.Status.ObservedGeneration
 	switch {
-	case ps.Status.FetchedAt == nil, requested(ps.Annotations, ps.Status.LastHandledRequestedAt), !now.Before(due):
+	case ps.Status.FetchedAt == nil, asideOfPushes:
 		question.Aspects = everything
 	case onlyPriceAndStock(pending) && ps.Status.State == v1alpha1.ProductOnSale:
 		question.Aspects = []platform.Aspect{platform.AspectPrice, platform.AspectStock}

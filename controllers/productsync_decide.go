@@ -46,12 +46,11 @@ func decideProduct(ps *v1alpha1.ProductSync, seen seenProduct, now time.Time) (v
 func productVerdict(ps *v1alpha1.ProductSync, status *v1alpha1.ProductSyncStatus, seen seenProduct, now time.Time) (*conditions.Verdict, again) {
 	failure, _ := errors.AsType[*platform.Error](seen.err)
 	switch {
-	case seen.question == nil:
+	case seen.notAsked != nil && !seen.stopped && !hasNews(ps):
+		return nil, again{after: seen.interval}
+	case seen.question == nil && seen.notAsked == nil:
 		return nil, again{after: max(seen.due.Sub(now), time.Second)}
 	case seen.notAsked != nil:
-		if !hasNews(ps) {
-			return nil, again{after: seen.interval}
-		}
 		return seen.notAsked, again{after: seen.interval}
 	case seen.err == nil:
 		folded := product.Fold(*status, seen.answer, now.In(platformZone).Format(time.DateOnly))

@@ -104,6 +104,35 @@ func TestProductQuestion(t *testing.T) {
 	}
 }
 
+// What was announced of the availability counts until a look that no push asked for.
+func TestAnnouncedAvailabilityCountsUntilAResync(t *testing.T) {
+	later := noon.Add(time.Minute)
+	off := newProduct(news(platform.AspectAvailability, 0), synced, becomes(v1alpha1.ProductOffSale))
+	for name, test := range map[string]struct {
+		ps   *v1alpha1.ProductSync
+		due  time.Time
+		want string
+	}{
+		"announced now":                {newProduct(synced, news(platform.AspectAvailability, 0)), later, "T"},
+		"announced now, and due":       {newProduct(synced, news(platform.AspectAvailability, 0)), noon, "T"},
+		"off sale, price announced":    {with(off, news(platform.AspectPrice, 0)), later, "T"},
+		"off sale, due":                {off, noon, ""},
+		"off sale, requested":          {with(off, asks("1")), later, ""},
+		"overruled by a resync, price": {with(newProduct(news(platform.AspectAvailability, 0), synced), news(platform.AspectPrice, 0)), later, ""},
+	} {
+		if q := productQuestion(test.ps, test.due, noon); q == nil || q.Availability != test.want {
+			t.Errorf("%s: question %+v, want availability %q", name, q, test.want)
+		}
+	}
+}
+
+// with is a copy of a product, changed.
+func with(ps *v1alpha1.ProductSync, change func(*v1alpha1.ProductSync)) *v1alpha1.ProductSync {
+	ps = ps.DeepCopy()
+	change(ps)
+	return ps
+}
+
 func TestDecideProduct(t *testing.T) {
 	suspended := suspendedOr(true, nil)
 	notReady := &conditions.Verdict{State: conditions.Waiting, Reason: v1alpha1.ReasonChannelNotReady}

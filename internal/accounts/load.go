@@ -71,6 +71,9 @@ func (r *Registry) addSealer(ctx context.Context, channel *v1alpha1.Channel, acc
 	if problem != nil {
 		account.Problem = &Problem{v1alpha1.ReasonSealingInvalid, problem.Error()}
 		account.Unreadable = problem
+	} else {
+		r.rememberKeys(client.ObjectKeyFromObject(channel), map[string][]byte{
+			identityKey: secret.Data[identityKey], codeIDKey: secret.Data[codeIDKey]})
 	}
 	account.Sealer = sealer
 	return nil
@@ -97,12 +100,13 @@ func newSealer(recipients []string, secret *corev1.Secret) (*sealing.Sealer, err
 // It has no owner: it must outlive its Channel, or sealed bodies could never be read again.
 func (r *Registry) sealingSecret(ctx context.Context, channel *v1alpha1.Channel) (*corev1.Secret, error) {
 	key := client.ObjectKey{Namespace: channel.Namespace, Name: SealingSecretName(channel.Name)}
+	known := r.keys(client.ObjectKeyFromObject(channel))
 	secret := &corev1.Secret{}
 	err := r.reader.Get(ctx, key, secret)
 	if apierrors.IsNotFound(err) {
 		secret = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name,
 			Labels: map[string]string{v1alpha1.LabelChannel: channel.Name}}}
-		if err := addMissingKeys(secret, len(channel.Spec.Sealing.Recipients) == 0); err != nil {
+		if err := addMissingKeys(secret, known, len(channel.Spec.Sealing.Recipients) == 0); err != nil {
 			return nil, err
 		}
 		// Another replica may be first: then its keys are the keys, and the next look reads them.
@@ -115,7 +119,7 @@ func (r *Registry) sealingSecret(ctx context.Context, channel *v1alpha1.Channel)
 		return nil, fmt.Errorf("read Secret %s: %w", key, err)
 	}
 	before := secret.DeepCopy()
-	if err := addMissingKeys(secret, len(channel.Spec.Sealing.Recipients) == 0); err != nil {
+	if err := addMissingKeys(secret, known, len(channel.Spec.Sealing.Recipients) == 0); err != nil {
 		return nil, err
 	}
 	if len(secret.Data) == len(before.Data) {
@@ -129,9 +133,15 @@ func (r *Registry) sealingSecret(ctx context.Context, channel *v1alpha1.Channel)
 }
 
 // addMissingKeys never replaces a key: what was sealed and hashed with it would be lost.
-func addMissingKeys(secret *corev1.Secret, withIdentity bool) error {
+// For the same reason a key that is gone, and that this process has known, comes back.
+func addMissingKeys(secret *corev1.Secret, known map[string][]byte, withIdentity bool) error {
 	if secret.Data == nil {
 		secret.Data = map[string][]byte{}
+	}
+	for name, key := range known {
+		if _, there := secret.Data[name]; !there && len(key) > 0 {
+			secret.Data[name] = key
+		}
 	}
 	if _, there := secret.Data[codeIDKey]; !there {
 		secret.Data[codeIDKey] = []byte(base64.StdEncoding.EncodeToString(sealing.NewCodeKey()))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -72,6 +73,8 @@ type entry struct {
 	limits    v1alpha1.ChannelLimits
 	transport *platform.Transport
 	account   *Account
+	// keys are the sealing Secret's, as last read.
+	keys map[string][]byte
 }
 
 // NewRegistry makes an empty registry.
@@ -245,6 +248,24 @@ func (r *Registry) forget(name types.NamespacedName) {
 	delete(r.byID[e.id], name)
 	if len(r.byID[e.id]) == 0 {
 		delete(r.byID, e.id)
+	}
+}
+
+// keys of a Channel's sealing Secret as last read by this process; nil if never.
+func (r *Registry) keys(name types.NamespacedName) map[string][]byte {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if e := r.byName[name]; e != nil {
+		return e.keys
+	}
+	return nil
+}
+
+func (r *Registry) rememberKeys(name types.NamespacedName, keys map[string][]byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e := r.byName[name]; e != nil {
+		e.keys = maps.Clone(keys)
 	}
 }
 

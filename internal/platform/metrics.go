@@ -5,7 +5,7 @@ import "github.com/prometheus/client_golang/prometheus"
 var (
 	platformCalls = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "channel_operator_platform_calls_total",
-		Help: "Calls to platforms, by channel, operation and outcome (ok, transient, throttled, gone, refused).",
+		Help: "Calls to platforms, by channel, operation and outcome (ok, transient, throttled, not_sent, gone, refused).",
 	}, []string{"channel", "operation", "outcome"})
 
 	platformCallSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{

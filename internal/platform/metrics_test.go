@@ -86,7 +86,7 @@ func TestCallsHeldBackAreCounted(t *testing.T) {
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, _ = platform.NewTransport(t.Name(), generous, statuses(200)).Do(cancelled, question())
-	want := map[string]float64{"op transient": 7, "op throttled": 1, "op seconds": 8}
+	want := map[string]float64{"op transient": 7, "op not_sent": 1, "op seconds": 8}
 	if diff := cmp.Diff(want, since(before, counted(t, t.Name()))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -96,6 +96,9 @@ func (t *Transport) Do(ctx context.Context, call Call) ([]byte, error) {
 	outcome := "ok"
 	if err != nil {
 		outcome = string(KindOf(err))
+		if e, ok := errors.AsType[*Error](err); ok && e.Kind == Throttled && e.Code == "" {
+			outcome = "not_sent" // our own limits said wait
+		}
 	}
 	platformCalls.WithLabelValues(t.channel, call.Op, outcome).Inc()
 	platformCallSeconds.WithLabelValues(t.channel, call.Op).Observe(time.Since(start).Seconds())

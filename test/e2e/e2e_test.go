@@ -350,8 +350,8 @@ func TestBadInputIsRefusedAndRecordedNowhere(t *testing.T) {
 			t.Errorf("%s: %d %q, want %d error", name, status, reply, test.status)
 		}
 	}
-	if status, _ := w.post("/api/channels/"+w.namespace+"/nobody/product-change", "application/json", good); status != http.StatusNotFound {
-		t.Errorf("unknown channel: %d", status)
+	if status, reply := w.post("/api/channels/"+w.namespace+"/nobody/product-change", "application/json", good); status != http.StatusNotFound || reply != "error" {
+		t.Errorf("unknown channel: %d %q", status, reply)
 	}
 	var products v1alpha1.ProductSyncList
 	var orders v1alpha1.OrderVoucherList
@@ -419,6 +419,9 @@ func TestTokenIsAsked(t *testing.T) {
 func TestConditionsSayWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.putProduct("88")
+	w.send(productPath, w.fake.ProductPush("VACATION_RESOURCE_VALID_CHANGE", "88", time.Now()))
+	w.productReady("88", func(*v1alpha1.ProductSync) error { return nil })
 	w.send(productPath, w.fake.ProductPush("VACATION_RESOURCE_INFO_CHANGE", "404", time.Now()))
 	w.eventually(func() error {
 		ps := w.product("404")
@@ -445,10 +448,68 @@ func TestConditionsSayWhatIsWrong(t *testing.T) {
 		}
 		return conditions.Check(channel.Status.Conditions, channel.Generation, channel.Status.ObservedGeneration)
 	})
+	// What depends on it says so too, with or without news of its own.
+	w.eventually(func() error {
+		ps := w.product("88")
+		if err := w.get(ps); err != nil {
+			return err
+		}
+		if reason, is := conditions.Of(ps.Status.Conditions); is || reason != v1alpha1.ReasonChannelNotReady {
+			return fmt.Errorf("a product of it: Ready=%v (%s)", is, reason)
+		}
+		return nil
+	})
 	// Mending the Secret mends the rest, with no push.
 	w.putProduct("404")
 	w.setKey(w.fake.PrivateKey())
 	w.productReady("404", func(*v1alpha1.ProductSync) error { return nil })
+	w.productReady("88", func(*v1alpha1.ProductSync) error { return nil })
+}
+
+// A forged "off shelf" is believed until a look that no push asked for, and a deleted
+// sealing Secret comes back with the keys it had.
+func TestForgedAndLostThingsHeal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.putProduct("88")
+	w.send(productPath, w.fake.ProductPush("VACATION_RESOURCE_INVALID_CHANGE", "88", time.Now()))
+	state := func(want v1alpha1.ProductState) func(*v1alpha1.ProductSync) error {
+		return func(ps *v1alpha1.ProductSync) error {
+			if ps.Status.State != want {
+				return fmt.Errorf("state %s, want %s", ps.Status.State, want)
+			}
+			return nil
+		}
+	}
+	w.productReady("88", state(v1alpha1.ProductOffSale))
+	w.kubectl("annotate", "product", "fliggy-88", v1alpha1.AnnotationRequestedAt+"=now")
+	w.productReady("88", state(v1alpha1.ProductOnSale))
+
+	w.putOrder(bigOrder)
+	if _, err := w.fake.Pay(bigOrder); err != nil {
+		t.Fatal(err)
+	}
+	w.issue(bigOrder)
+	w.orderReady(bigOrder, v1alpha1.OrderIssued)
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "fliggy-sealing"}}
+	if err := w.get(secret); err != nil {
+		t.Fatal(err)
+	}
+	kept := secret.Data
+	if err := api.Delete(w.ctx, secret); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually(func() error {
+		if err := w.get(secret); err != nil {
+			return err
+		}
+		for _, key := range []string{"identity.age", "code-id.key"} {
+			if string(secret.Data[key]) != string(kept[key]) {
+				return fmt.Errorf("%s is another", key)
+			}
+		}
+		return nil
+	})
 }
 
 func (w *world) setKey(key string) {
