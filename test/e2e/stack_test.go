@@ -92,7 +92,7 @@ var setUp = sync.OnceValue(func() error {
 		return err
 	}
 	// The manager runs with the rights that config/default gives it, and no others.
-	if out, err := kubectl(context.Background(), "apply", "-k", filepath.Join(root, "config", "default")); err != nil {
+	if out, err := kubectl("apply", "-k", filepath.Join(root, "config", "default")); err != nil {
 		return fmt.Errorf("apply config/default: %w\n%s", err, out)
 	}
 	scheme := runtime.NewScheme()
@@ -138,12 +138,12 @@ func writeKubeconfigs(dir string) error {
 }
 
 // kubectl runs kubectl as an administrator and gives what it prints.
-func kubectl(ctx context.Context, args ...string) (string, error) {
+func kubectl(args ...string) (string, error) {
 	assets, err := env.Assets()
 	if err != nil {
 		return "", err
 	}
-	out, err := exec.CommandContext(ctx, filepath.Join(assets, "kubectl"), append([]string{"--kubeconfig", adminKubeconfig}, args...)...).CombinedOutput()
+	out, err := exec.Command(filepath.Join(assets, "kubectl"), append([]string{"--kubeconfig", adminKubeconfig}, args...)...).CombinedOutput()
 	return string(out), err
 }
 
@@ -399,7 +399,7 @@ func (w *world) post(path, contentType, body string) (int, string) {
 // kubectl is what people see.
 func (w *world) kubectl(args ...string) string {
 	w.Helper()
-	out, err := kubectl(w.ctx, append([]string{"--namespace", w.namespace}, args...)...)
+	out, err := kubectl(append([]string{"--namespace", w.namespace}, args...)...)
 	if err != nil {
 		w.Fatalf("kubectl %v: %v\n%s", args, err, out)
 	}
