@@ -504,7 +504,7 @@ func TestAppendToAnOrderAppliedWithoutNotifications(t *testing.T) {
 // within the API server's CEL budget, or its next push could never be recorded.
 func TestFullOrder(t *testing.T) {
 	const maxNotifications = 256
-	for name, sealed := range map[string]int{"small": 0, "about 1.3 MB": 4096} {
+	for name, sealed := range map[string]int{"small": 0, "as heavy as may be": 2500} {
 		t.Run(name, func(t *testing.T) {
 			c := newClient(t)
 			order := newOrder(env.Namespace(t, c))
@@ -522,6 +522,19 @@ func TestFullOrder(t *testing.T) {
 			refusal{"spec.notifications", metav1.CauseTypeTooMany, "at most 256"}.check(t, err)
 		})
 	}
+}
+
+// The weight of all notifications is bounded, so that a full order stays below what etcd
+// takes and its status can always be written.
+func TestNotificationsHaveAWeight(t *testing.T) {
+	c := newClient(t)
+	order := newOrder(env.Namespace(t, c))
+	order.Spec.Notifications = []v1alpha1.Notification{fullNotification(0, 390000), fullNotification(1, 390000), fullNotification(2, 100000)}
+	if err := c.Create(t.Context(), order); err != nil {
+		t.Fatal(err)
+	}
+	err := c.Patch(t.Context(), order, appendNotification(t, fullNotification(3, 20000)))
+	refusal{"spec.notifications", metav1.CauseTypeFieldValueInvalid, "the notifications weigh more"}.check(t, err)
 }
 
 func fullNotification(i, sealed int) v1alpha1.Notification {

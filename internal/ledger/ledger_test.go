@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"slices"
@@ -29,6 +30,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// Each check of a property is a dozen writes to a real API server here.
+	if err := flag.Set("rapid.checks", "25"); err != nil {
+		panic(err)
+	}
 	ctrl.SetLogger(logr.Discard())
 	os.Exit(env.Main(m))
 }
