@@ -41,8 +41,9 @@ import (
 const (
 	productPath = "/api/webhooks/fliggy/product-change"
 	orderPath   = "/api/webhooks/fliggy/order-status"
-	// eventually is how long a thing that must happen may take on a busy machine.
-	eventually = 90 * time.Second
+	// eventually is how long a thing that must happen may take on a busy machine: the
+	// longest gap after a minute of failures is about 80 s.
+	eventually = 3 * time.Minute
 )
 
 var (
