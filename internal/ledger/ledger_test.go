@@ -350,6 +350,7 @@ func TestFullListOfConfirmedPushesTakesMore(t *testing.T) {
 		p.ReceivedAt = noon.Add(time.Duration(i) * time.Second)
 		return b.Record(t.Context(), b.account, p, []platform.Event{event})
 	}
+	b.record(push("the codes themselves"), told("10", "issued"))
 	full := -1
 	for i := range 300 {
 		outcome, err := verify(i)
@@ -376,6 +377,9 @@ func TestFullListOfConfirmedPushesTakesMore(t *testing.T) {
 	kept := b.order("fliggy-10").Spec.Notifications
 	if newest := kept[len(kept)-1]; newest.ID != fmt.Sprintf("v-%d", full) || len(kept) > 200 {
 		t.Errorf("%d kept, the newest %s", len(kept), newest.ID)
+	}
+	if !slices.ContainsFunc(kept, func(n v1alpha1.Notification) bool { return n.ID == "issued" }) {
+		t.Error("the push that issued the codes is gone, and its sealed body with it")
 	}
 }
 

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -127,13 +128,14 @@ func (l *Ledger) compact(ctx context.Context, key types.NamespacedName) error {
 
 // superfluous chooses what may go until the rest is small enough: first what the fold
 // does not need; then, if the platform confirmed everything that was pushed, the oldest,
-// for the status is the platform's own answer and stands without them.
+// for the status is the platform's own answer and stands without them. Those that issued
+// codes go last: their sealed bodies are where the codes themselves are kept.
 func superfluous(voucher *v1alpha1.OrderVoucher) map[string]bool {
 	candidates := order.Compact(voucher.Spec.Notifications, 0)
 	if reason, ready := conditions.Of(voucher.Status.Conditions); ready && reason == v1alpha1.ReasonConfirmed &&
 		voucher.Status.ObservedGeneration == voucher.Generation {
 		oldest := slices.SortedStableFunc(slices.Values(voucher.Spec.Notifications), func(a, b v1alpha1.Notification) int {
-			return a.ReceivedAt.Compare(b.ReceivedAt.Time)
+			return cmp.Or(issues(a)-issues(b), a.ReceivedAt.Compare(b.ReceivedAt.Time))
 		})
 		for _, n := range oldest {
 			candidates = append(candidates, n.ID)
@@ -155,6 +157,14 @@ func superfluous(voucher *v1alpha1.OrderVoucher) map[string]bool {
 		}
 	}
 	return drop
+}
+
+// issues is 1 for a notification that issued codes, else 0.
+func issues(n v1alpha1.Notification) int {
+	if n.Type == v1alpha1.NotificationCodesIssued {
+		return 1
+	}
+	return 0
 }
 
 // seal turns what a push told into what may be kept: codes hashed and masked, text
