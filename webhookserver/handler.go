@@ -183,7 +183,7 @@ func (h *handler) account(at route, message platform.Message) (*accounts.Account
 // checkSender has the signature and the Channel's guard checked. Where neither can prove
 // the sender, the push still counts as a hint: it makes us ask, and only the answer counts.
 func (h *handler) checkSender(r *http.Request, account *accounts.Account, message platform.Message, token string) error {
-	if _, err := message.Verify(account.Credentials); err != nil {
+	if _, err := message.Verify(account.Holder); err != nil {
 		return err
 	}
 	if !account.Guard.Admits(sealing.NewSecret(token), h.sender(r)) {

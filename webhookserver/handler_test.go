@@ -199,7 +199,7 @@ func (m hint) Account() string {
 	return m.Message.Account()
 }
 
-func (m hint) Verify(c platform.Credentials) (bool, error) { return m.h.verify(c) }
+func (m hint) Verify(h platform.Holder) (bool, error) { return m.h.verify(h.Credentials) }
 
 func (m hint) Events() ([]platform.Event, error) { *m.h.decoded++; return m.Message.Events() }
 

@@ -117,7 +117,7 @@ func (b *book) Record(ctx context.Context, account *accounts.Account, push platf
 
 // account is the one account, found by its id and by its Channel.
 func account() *accounts.Account {
-	return &accounts.Account{Namespace: "travel", Name: "fliggy-main", Platform: v1alpha1.PlatformFliggy, ID: holder, Receiver: fliggy.Adapter{}}
+	return &accounts.Account{Namespace: "travel", Name: "fliggy-main", Platform: v1alpha1.PlatformFliggy, Holder: platform.Holder{ID: holder}, Receiver: fliggy.Adapter{}}
 }
 
 func with(a *accounts.Account, err error) *book {

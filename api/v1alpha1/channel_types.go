@@ -153,6 +153,10 @@ type DouyinChannel struct {
 	// +optional
 	Refunds *DouyinRefunds `json:"refunds,omitempty"`
 
+	// members says what becomes of a member's changes. Default: they are accepted.
+	// +optional
+	Members *DouyinMembers `json:"members,omitempty"`
+
 	// allowLegacySign accepts an SPI signed only by the legacy MD5 sign.
 	// +optional
 	AllowLegacySign bool `json:"allowLegacySign,omitempty"`
@@ -173,6 +177,18 @@ type DouyinRefunds struct {
 	// +required
 	// +kubebuilder:validation:Enum=Manual;ApproveUnused
 	Decision string `json:"decision,omitempty"`
+}
+
+// DouyinMembers says what becomes of a member's changes, such as of a telephone number.
+type DouyinMembers struct {
+	// updates are accepted, and recorded on the Channel, or refused.
+	// +required
+	// +kubebuilder:validation:Enum=Accept;Refuse
+	Updates string `json:"updates,omitempty"`
+	// reason shown to the member where updates are refused.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Reason string `json:"reason,omitempty"`
 }
 
 // SCTTChannel is what only SCTT has.
@@ -253,6 +269,36 @@ type ChannelStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	Notices []ChannelNotice `json:"notices,omitempty"`
+
+	// inquiries are what the platform said when asked about what notices name.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Inquiries []ChannelInquiry `json:"inquiries,omitempty"`
+}
+
+// ChannelInquiry is what the platform said of what a notice names.
+type ChannelInquiry struct {
+	// noticeID is the newest message when it was asked.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	NoticeID string `json:"noticeID,omitempty"`
+	// platformType of the notice.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	PlatformType string `json:"platformType,omitempty"`
+	// subject of the notice.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	Subject string `json:"subject,omitempty"`
+	// answer of the platform, in a line.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Answer string `json:"answer,omitempty"`
 }
 
 // ChannelCatalogue is a full listing of the platform's catalogue.
@@ -294,6 +340,11 @@ type ChannelNotice struct {
 	// receivedAt is when the newest was received.
 	// +required
 	ReceivedAt metav1.MicroTime `json:"receivedAt,omitzero"`
+
+	// detail is what the newest says, where its content is understood.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Detail string `json:"detail,omitempty"`
 
 	// sealed is the newest raw body, age-encrypted, base64. Absent if it is too
 	// large to keep on the Channel.

@@ -11,11 +11,13 @@ const (
 )
 
 // Condition types, after kstatus: Ready is always there; Reconciling and Stalled
-// are there only while they are true.
+// are there only while they are true. So is AtRisk: an answer is owed to the platform, and
+// its deadline is near, past, or the last try to answer failed.
 const (
 	ConditionReady       = "Ready"
 	ConditionReconciling = "Reconciling"
 	ConditionStalled     = "Stalled"
+	ConditionAtRisk      = "AtRisk"
 )
 
 // Condition reasons. A reason says what kind of thing happened; the message
@@ -59,6 +61,14 @@ const (
 	ReasonPlatformNotSupported = "PlatformNotSupported"
 	// ReasonSealingInvalid: the sealing recipients or the sealing Secret do not parse.
 	ReasonSealingInvalid = "SealingInvalid"
+	// ReasonCodesNeeded: the platform waits for codes that nobody has named yet.
+	ReasonCodesNeeded = "CodesNeeded"
+	// ReasonDecisionNeeded: the platform waits for a decision on a refund.
+	ReasonDecisionNeeded = "DecisionNeeded"
+	// ReasonAnswerFailed: the platform did not take an answer that it waits for.
+	ReasonAnswerFailed = "AnswerFailed"
+	// ReasonDeadlineMissed: the platform has given up waiting.
+	ReasonDeadlineMissed = "DeadlineMissed"
 	// ReasonSuspended: suspended by its spec; nothing is asked.
 	ReasonSuspended = "Suspended"
 )

@@ -32,7 +32,7 @@ type OrderVoucherSpec struct {
 	// +listType=map
 	// +listMapKey=id
 	// +kubebuilder:validation:MaxItems=256
-	// +kubebuilder:validation:XValidation:rule="self.map(n, (has(n.sealed) ? size(n.sealed) : 0) + (has(n.codes) ? 200 * size(n.codes) : 0)).sum() <= 900000",message="the notifications weigh more than 900000: each byte sealed counts one, each code 200"
+	// +kubebuilder:validation:XValidation:rule="self.map(n, (has(n.sealed) ? size(n.sealed) : 0) + (has(n.reply) && has(n.reply.sealed) ? size(n.reply.sealed) : 0) + (has(n.codes) ? 200 * size(n.codes) : 0)).sum() <= 900000",message="the notifications weigh more than 900000: each byte sealed counts one, each code 200"
 	// +kubebuilder:default:={}
 	Notifications []Notification `json:"notifications"`
 
@@ -66,11 +66,13 @@ type RefundDecision struct {
 }
 
 // NotificationType is what a push says, in our terms.
-// +kubebuilder:validation:Enum=CodesIssued;CodeUsed;CodeUseCancelled;Paid;RefundRequested;Refunded;Cancelled;StatusChanged;Booking;Other
+// +kubebuilder:validation:Enum=CodesRequested;CodesIssued;CodeUsed;CodeUseCancelled;Paid;RefundRequested;Refunded;Cancelled;StatusChanged;Booking;Other
 type NotificationType string
 
 // Notification types.
 const (
+	// NotificationCodesRequested: the platform asks for codes, and was not given them yet.
+	NotificationCodesRequested   NotificationType = "CodesRequested"
 	NotificationCodesIssued      NotificationType = "CodesIssued"
 	NotificationCodeUsed         NotificationType = "CodeUsed"
 	NotificationCodeUseCancelled NotificationType = "CodeUseCancelled"
@@ -134,15 +136,51 @@ type Notification struct {
 	// +optional
 	Refund *NotifiedRefund `json:"refund,omitempty"`
 
+	// deadline is when the platform gives up waiting for the answer that its push asks
+	// for; absent if it asks for none.
+	// +optional
+	Deadline *metav1.Time `json:"deadline,omitempty"`
+
+	// reply is what the platform was told, where its push asked for more than a receipt.
+	// +optional
+	Reply *NotificationReply `json:"reply,omitempty"`
+
 	// sealed is the raw body, age-encrypted to the Channel's recipients, base64.
 	// +optional
 	// +kubebuilder:validation:MaxLength=393216
 	Sealed string `json:"sealed,omitempty"`
 }
 
+// Result is what the platform was told about something that it asked of us.
+// +kubebuilder:validation:Enum=Pending;Issued;Approved;Refused
+type Result string
+
+// Results.
+const (
+	// ResultPending: told to wait; the answer is owed.
+	ResultPending Result = "Pending"
+	// ResultIssued: codes were given.
+	ResultIssued Result = "Issued"
+	// ResultApproved and ResultRefused answer a refund request.
+	ResultApproved Result = "Approved"
+	ResultRefused  Result = "Refused"
+)
+
+// NotificationReply is what the platform was told in the reply to its push.
+type NotificationReply struct {
+	// result in our terms.
+	// +required
+	Result Result `json:"result,omitempty"`
+	// sealed is the reply's body where it holds codes made here, age-encrypted to the
+	// Channel's recipients, base64.
+	// +optional
+	// +kubebuilder:validation:MaxLength=131072
+	Sealed string `json:"sealed,omitempty"`
+}
+
 // Code is a voucher code, recognisable but not usable.
 type Code struct {
-	// id is a keyed hash of the code.
+	// id is a keyed hash of the code, or of ref where the platform has one.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=80
@@ -152,6 +190,10 @@ type Code struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32
 	Hint string `json:"hint,omitempty"`
+	// ref is the platform's own id of the code, where it has one that is not the code.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Ref string `json:"ref,omitempty"`
 	// persons is how many persons (or uses) the code admits.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
@@ -208,7 +250,7 @@ const (
 
 // OrderVoucherStatus is what is known of the order and its vouchers.
 type OrderVoucherStatus struct {
-	// conditions are Ready, always, and Reconciling and Stalled, only while true.
+	// conditions are Ready, always, and Reconciling, Stalled and AtRisk, only while true.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -252,9 +294,30 @@ type OrderVoucherStatus struct {
 	// +optional
 	Confirmed *OrderConfirmation `json:"confirmed,omitempty"`
 
-	// deadline is when the platform gives up waiting for us, where it sets one.
+	// deadline is when the platform gives up waiting for an answer that is owed to it.
 	// +optional
 	Deadline *metav1.Time `json:"deadline,omitempty"`
+
+	// answers are what the platform was told later than in the reply to its push.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Answers []OrderAnswer `json:"answers,omitempty"`
+}
+
+// OrderAnswer is an answer that was owed to the platform, and that it has taken.
+type OrderAnswer struct {
+	// notificationID is the notification that asked.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	NotificationID string `json:"notificationID,omitempty"`
+	// result the platform was told.
+	// +required
+	Result Result `json:"result,omitempty"`
+	// at is when it took it.
+	// +required
+	At metav1.Time `json:"at,omitzero"`
 }
 
 // OrderSummary is what the columns print.
@@ -340,6 +403,7 @@ type OrderConfirmation struct {
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
+// +kubebuilder:printcolumn:name="Deadline",type=string,JSONPath=`.status.deadline`,priority=1
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
 // +kubebuilder:selectablefield:JSONPath=`.spec.channelRef.name`
 // +kubebuilder:selectablefield:JSONPath=`.spec.orderID`

@@ -131,6 +131,14 @@ type ProductSyncStatus struct {
 	// +optional
 	Review *ProductReview `json:"review,omitempty"`
 
+	// saleStart is when the platform begins to sell it, where it says.
+	// +optional
+	SaleStart *metav1.Time `json:"saleStart,omitempty"`
+
+	// saleEnd is when the platform ends selling it, where it says.
+	// +optional
+	SaleEnd *metav1.Time `json:"saleEnd,omitempty"`
+
 	// priceRange over the days on sale.
 	// +optional
 	PriceRange *PriceRange `json:"priceRange,omitempty"`

@@ -18,13 +18,11 @@ type Account struct {
 	// Namespace and Name of the Channel.
 	Namespace, Name string
 	Platform        v1alpha1.Platform
-	// ID of the account on the platform.
-	ID string
+	// Holder is the account's id on the platform, and what signed pushes are checked with.
+	platform.Holder
 
 	// Receiver reads this account's pushes; nil if no adapter knows the platform.
 	Receiver platform.Receiver
-	// Credentials verify signed pushes.
-	Credentials platform.Credentials
 	// Guard is what every push must satisfy.
 	Guard Guard
 	// Sealer seals what is recorded.

@@ -3,6 +3,7 @@ package accounts
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -42,7 +43,7 @@ func SecretNames(channel *v1alpha1.Channel) []string {
 func (r *Registry) build(ctx context.Context, channel *v1alpha1.Channel) (*Account, error) {
 	account := &Account{
 		Namespace: channel.Namespace, Name: channel.Name,
-		Platform: channel.Spec.Platform, ID: channel.Spec.Account,
+		Platform: channel.Spec.Platform, Holder: platform.Holder{ID: channel.Spec.Account},
 		Suspended: channel.Spec.Suspend,
 	}
 	adapter, known := r.adapters[channel.Spec.Platform]
@@ -53,12 +54,33 @@ func (r *Registry) build(ctx context.Context, channel *v1alpha1.Channel) (*Accou
 		return account, nil
 	}
 	account.Receiver = adapter
+	if err := account.addSettings(adapter, channel.Spec); err != nil {
+		return nil, err
+	}
 	for _, step := range []func(context.Context, *v1alpha1.Channel, *Account) error{r.addSealer, r.addGuard, r.addClient} {
 		if err := step(ctx, channel, account); err != nil {
 			return nil, err
 		}
 	}
 	return account, nil
+}
+
+// addSettings has the adapter read the Channel's own block of its platform: the field of
+// the spec that is named as the platform is, in small letters.
+func (a *Account) addSettings(adapter platform.Adapter, spec v1alpha1.ChannelSpec) error {
+	blocks := map[string]json.RawMessage{}
+	raw, err := json.Marshal(spec)
+	if err == nil {
+		err = json.Unmarshal(raw, &blocks)
+	}
+	if err != nil {
+		return fmt.Errorf("read the spec: %w", err)
+	}
+	block := strings.ToLower(string(spec.Platform))
+	if a.Settings, err = adapter.Settings(blocks[block]); err != nil {
+		a.setProblem(v1alpha1.ReasonRefused, fmt.Sprintf("spec.%s: %v", block, err))
+	}
+	return nil
 }
 
 // addSealer reads the sealing Secret and makes what is missing in it.
@@ -212,7 +234,7 @@ func (r *Registry) addClient(ctx context.Context, channel *v1alpha1.Channel, acc
 		return nil
 	}
 	asker, err := adapter.NewClient(platform.Account{
-		ID: channel.Spec.Account, Endpoint: strings.TrimRight(endpoint, "/"), Credentials: account.Credentials,
+		Holder: account.Holder, Endpoint: strings.TrimRight(endpoint, "/"), Tokens: r.tokens(channel, endpoint),
 	}, r.transport(channel))
 	if err != nil {
 		account.setProblem(v1alpha1.ReasonCredentialsInvalid, fmt.Sprintf("Secret %s: %v", name, err))

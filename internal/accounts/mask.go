@@ -13,10 +13,28 @@ const maxCodes = 500
 func (a *Account) Mask(codes []platform.Code) []v1alpha1.Code {
 	var masked []v1alpha1.Code
 	for _, code := range codes[:min(len(codes), maxCodes)] {
+		named := code.Text
+		if named.IsZero() {
+			named = sealing.NewSecret(code.ID)
+		}
 		masked = append(masked, v1alpha1.Code{
-			ID: a.Sealer.CodeID(code.Text), Hint: sealing.Hint(code.Text),
+			ID: a.CodeID(code), Hint: sealing.Hint(named), Ref: code.ID,
 			Persons: code.Persons, Used: code.Used, Refunded: code.Refunded,
 		})
 	}
 	return masked
+}
+
+// CodeID names a code: by a keyed hash of the platform's own id of it, or of the code
+// itself where it has none.
+func (a *Account) CodeID(code platform.Code) string {
+	if code.ID != "" {
+		return a.Sealer.CodeID(sealing.NewSecret(code.ID))
+	}
+	return a.Sealer.CodeID(code.Text)
+}
+
+// MakeCode makes the voucher code of a unit of an order.
+func (a *Account) MakeCode(orderID, unit string) sealing.Secret {
+	return a.Sealer.MakeCode(a.Namespace, a.Name, orderID, unit)
 }

@@ -77,7 +77,7 @@ func open(t *testing.T, channel string) *book {
 		t.Fatal(err)
 	}
 	return &book{TB: t, Ledger: ledger.New(api), api: api, identity: identity, account: &accounts.Account{
-		Namespace: env.Namespace(t, api), Name: channel, Platform: v1alpha1.PlatformFliggy, ID: "1", Sealer: sealer}}
+		Namespace: env.Namespace(t, api), Name: channel, Platform: v1alpha1.PlatformFliggy, Holder: platform.Holder{ID: "1"}, Sealer: sealer}}
 }
 
 func push(body string) platform.Push {

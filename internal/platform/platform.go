@@ -8,6 +8,7 @@ package platform
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -24,21 +25,50 @@ type Adapter interface {
 	// DefaultEndpoint is the platform's production base URL.
 	DefaultEndpoint() string
 
+	// Settings reads the Channel's own block for this platform, as JSON; nil where the
+	// Channel has none. Only the adapter looks into what it gives.
+	Settings(json.RawMessage) (any, error)
+
 	// NewClient makes the client of one account. Credentials that are missing or do
 	// not parse give an error that wraps ErrCredentials and names the key.
 	NewClient(Account, *Transport) (Client, error)
 }
 
-// Account is what a Client needs to speak for an account.
-type Account struct {
+// Holder is who holds an account, as far as a push can be checked against it.
+type Holder struct {
 	// ID of the account on the platform.
 	ID string
-	// Endpoint is the base URL, without a trailing slash.
-	Endpoint string
 	// Credentials are the values of the Channel's Secret by key.
 	Credentials Credentials
+	// Settings are what the adapter read of the Channel's own block.
+	Settings any
+}
+
+// Account is what a Client needs to speak for an account.
+type Account struct {
+	Holder
+	// Endpoint is the base URL, without a trailing slash.
+	Endpoint string
+	// Tokens keeps the account's access token where every replica finds it.
+	Tokens Tokens
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
+}
+
+// Tokens keeps one access token for an account, for all replicas: a platform that
+// retires the old token with each new one must not be asked by each of them.
+type Tokens interface {
+	// Token gives a token that is good for some time to come. Where none is known, it has
+	// one fetched, by one caller of one replica at a time. A token that the platform
+	// refused is named in refused and not given again; the zero Secret refuses none.
+	Token(ctx context.Context, refused sealing.Secret, fetch func(context.Context) (Token, error)) (sealing.Secret, error)
+}
+
+// Token is a fresh access token.
+type Token struct {
+	Text sealing.Secret
+	// Lasts is how long it is good for from now on.
+	Lasts time.Duration
 }
 
 // Credentials are the values of a Channel's credentials Secret by key.
@@ -50,6 +80,8 @@ var (
 	ErrMalformed = errors.New("malformed push")
 	// ErrForged is a push whose signature is missing or wrong.
 	ErrForged = errors.New("signature refused")
+	// ErrOtherAccount is a push about another account than the one it was sent for.
+	ErrOtherAccount = errors.New("the push is about another account")
 	// ErrCredentials is a credentials Secret that lacks a key or holds one that does not parse.
 	ErrCredentials = errors.New("credentials unusable")
 )
@@ -92,14 +124,135 @@ type Message interface {
 	// knows and "unknown": it is a metric label.
 	Type() string
 
-	// Verify checks the platform's signature with the account's credentials. Signed
-	// is whether the platform signs its pushes at all; a wrong or missing signature
-	// gives an error that wraps ErrForged.
-	Verify(Credentials) (signed bool, err error)
+	// Verify checks the platform's signature with the holder's credentials. Signed is
+	// whether the platform signs its pushes at all; a wrong or missing signature gives
+	// an error that wraps ErrForged, a push that is about somebody else one that wraps
+	// ErrOtherAccount.
+	Verify(Holder) (signed bool, err error)
 
 	// Events are what the push says: at least one, or an error that wraps ErrMalformed.
+	// A Challenge and an Inquiry say nothing by themselves: theirs are none.
 	Events() ([]Event, error)
 }
+
+// Challenge is a Message by which the platform asks whether we are there. It may name
+// no account; one that is signed must be so by some account of the platform.
+type Challenge interface {
+	Message
+	// Signed reports whether it carries a signature.
+	Signed() bool
+	// Echo is the reply that the platform waits for.
+	Echo() Reply
+}
+
+// Inquiry is a Message whose reply carries content: the platform asks and waits.
+type Inquiry interface {
+	Message
+	// Asks says what must be looked up to answer.
+	Asks() Lookup
+	// Answer decides, without I/O, what is to be recorded and what is replied. What was
+	// recorded already is replied as it was then. An error wraps ErrMalformed.
+	Answer(Holder, Known) (Answer, error)
+}
+
+// Lookup names what an Inquiry must know.
+type Lookup struct {
+	// Product is what the platform calls the product and its unit; nil if none.
+	Product *ProductNames
+	// Orders by the platform's ids.
+	Orders []string
+}
+
+// ProductNames are names that a product may be found by; the first that finds one counts.
+type ProductNames struct {
+	// IDs of the product or of one of its units, on the platform.
+	IDs []string
+	// SupplierCodes are our own codes of it.
+	SupplierCodes []string
+}
+
+// Known is what was looked up.
+type Known struct {
+	// Now is when.
+	Now time.Time
+	// Product is nil where none has the names.
+	Product *KnownProduct
+	// Orders by the platform's id; those that are not there are not known.
+	Orders map[string]KnownOrder
+	// MakeCode makes the voucher code of a unit of an order: the same for the same unit
+	// whenever it is asked, and not to be guessed.
+	MakeCode func(orderID, unit string) sealing.Secret
+	// CodeID is how a code is named in KnownOrder.
+	CodeID func(Code) string
+}
+
+// KnownProduct is a product as its status has it.
+type KnownProduct struct {
+	State ProductState
+	// Deleted: the platform no longer knows it.
+	Deleted bool
+	// SaleStart and SaleEnd bound its sale; zero where unknown.
+	SaleStart, SaleEnd time.Time
+	// Stock of the unit that was named, else of the product; nil if unlimited or unknown.
+	Stock *int64
+}
+
+// KnownOrder is an order as its object has it.
+type KnownOrder struct {
+	OutOrderID string
+	// Phase is the API's.
+	Phase string
+	// Confirmed: the platform's own answer is in the phase and the codes.
+	Confirmed bool
+	// Codes by their ids, as the status has them.
+	Codes map[string]KnownCode
+	// Recorded are the notifications that carry a Replied, by message id.
+	Recorded map[string]Recorded
+}
+
+// KnownCode is a code as a status has it.
+type KnownCode struct {
+	Used, Refunded int64
+}
+
+// Recorded is what was recorded of an Inquiry.
+type Recorded struct {
+	// Result as it was replied.
+	Result string
+	// CodeIDs the notification names, in its order.
+	CodeIDs []string
+}
+
+// Answer is what an Inquiry gets.
+type Answer struct {
+	// Events to record before the reply may go out; none where nothing is to be recorded.
+	Events []Event
+	// Recorded: it was recorded before, and the reply is the one of then.
+	Recorded bool
+	Reply    Reply
+}
+
+// Replied is what an Inquiry was answered, kept with its notification.
+type Replied struct {
+	// Result in our terms.
+	Result Result
+	// Body of the reply where it holds codes made here: it is kept sealed.
+	Body []byte
+}
+
+// Result is what the platform was told about something that it asked of us.
+type Result string
+
+// The results; the values are the API's.
+const (
+	// ResultPending: told to wait; the answer is owed.
+	ResultPending Result = "Pending"
+	// ResultIssued: codes were given.
+	ResultIssued Result = "Issued"
+	// ResultApproved and ResultRefused answer a refund request.
+	ResultApproved Result = "Approved"
+	ResultRefused  Result = "Refused"
+)
 
 // Event is one fact: exactly one of its fields is set.
 type Event struct {
@@ -149,10 +302,18 @@ type OrderNotification struct {
 	Reason string
 	Codes  []Code
 	Refund *RefundFact
+	// Deadline is when the platform gives up waiting for an answer that is owed; zero if
+	// none is, or if the platform waits for ever.
+	Deadline time.Time
+	// Replied is what the platform was told; nil if it asked nothing.
+	Replied *Replied
 }
 
 // Code is a voucher code as the platform names it, in clear.
 type Code struct {
+	// ID is the platform's own id of the code, where it has one that is not the code
+	// itself: then it tells codes apart, and Text may be unknown.
+	ID       string
 	Text     sealing.Secret
 	Persons  *int64
 	Used     *int64
@@ -178,6 +339,8 @@ type Notice struct {
 	PlatformType string
 	// Subject is what it is about, such as a product id; may be empty.
 	Subject string
+	// Detail is what it says, for people; empty where its content is not understood.
+	Detail string
 }
 
 // Outcome is what became of a push.
@@ -191,6 +354,8 @@ const (
 	OutcomeDuplicate Outcome = "duplicate"
 	// OutcomeOlder: a newer change was announced already.
 	OutcomeOlder Outcome = "older"
+	// OutcomeAnswered: it asked, was answered, and had nothing to record.
+	OutcomeAnswered Outcome = "answered"
 	// OutcomeMalformed: will never be accepted.
 	OutcomeMalformed Outcome = "malformed"
 	// OutcomeTooLarge: the body exceeds the cap.
@@ -205,7 +370,7 @@ const (
 
 // Accepted reports whether the sender need not send the push again.
 func (o Outcome) Accepted() bool {
-	return o == OutcomeRecorded || o == OutcomeDuplicate || o == OutcomeOlder
+	return o == OutcomeRecorded || o == OutcomeDuplicate || o == OutcomeOlder || o == OutcomeAnswered
 }
 
 // Reply is an HTTP answer.
@@ -238,6 +403,43 @@ type OrderClient interface {
 	// Order asks for an order and its refunds. An order that the platform does not
 	// know gives an *Error of kind Gone.
 	Order(context.Context, OrderQuestion) (Order, error)
+}
+
+// OrderAnswerer tells the platform what it was told to wait for: codes, and decisions
+// on refunds. Telling the same twice is safe.
+type OrderAnswerer interface {
+	// IssueCodes gives the codes of an order, in the order of its units.
+	IssueCodes(context.Context, Issue) error
+	// DecideRefund approves or refuses a refund request.
+	DecideRefund(context.Context, Decision) error
+	// ApprovesUnused: a refund request of which nothing is used is approved without
+	// anybody's decision.
+	ApprovesUnused() bool
+}
+
+// NoticeClient asks what became of something that a notice names.
+type NoticeClient interface {
+	// Notice gives it in a line for people. asked is false for a notice that the platform
+	// cannot be asked about.
+	Notice(ctx context.Context, platformType, subject string) (text string, asked bool, err error)
+}
+
+// Issue is codes for an order, each with the ID of the unit it is for, where that is known.
+type Issue struct {
+	OrderID string
+	Codes   []Code
+}
+
+// Decision answers a refund request.
+type Decision struct {
+	OrderID string
+	// RefundID and PlatformType are those of the request's notification.
+	RefundID, PlatformType string
+	Approve                bool
+	// Codes that the request is about: their IDs, and their Text as far as it is ours.
+	Codes []Code
+	// Reason for people on the other side.
+	Reason string
 }
 
 // ProductQuestion says which part of which product to ask for.
@@ -281,6 +483,8 @@ type ProductInfo struct {
 	Title, Category, SupplierCode         string
 	Review, ReviewReason                  string
 	BookingRule, RefundRule, ConfirmsRule string
+	// SaleStart and SaleEnd bound its sale; zero where the platform does not say.
+	SaleStart, SaleEnd time.Time
 }
 
 // SKU is one sellable unit.

@@ -30,6 +30,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ChannelApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ChannelCatalogue"):
 		return &apiv1alpha1.ChannelCatalogueApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ChannelInquiry"):
+		return &apiv1alpha1.ChannelInquiryApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ChannelLimits"):
 		return &apiv1alpha1.ChannelLimitsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ChannelNotice"):
@@ -50,6 +52,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.CodeApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("DouyinChannel"):
 		return &apiv1alpha1.DouyinChannelApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("DouyinMembers"):
+		return &apiv1alpha1.DouyinMembersApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("DouyinRefunds"):
 		return &apiv1alpha1.DouyinRefundsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("DouyinThirdPartyCodes"):
@@ -58,10 +62,14 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.MoneyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Notification"):
 		return &apiv1alpha1.NotificationApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("NotificationReply"):
+		return &apiv1alpha1.NotificationReplyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("NotifiedRefund"):
 		return &apiv1alpha1.NotifiedRefundApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Observed"):
 		return &apiv1alpha1.ObservedApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("OrderAnswer"):
+		return &apiv1alpha1.OrderAnswerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("OrderConfirmation"):
 		return &apiv1alpha1.OrderConfirmationApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("OrderSummary"):

@@ -7,10 +7,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/laidoulaile/channel-operator/internal/money"
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/platform/fields"
 )
 
 const (
+	maxReason = 512 // runes of a text that explains
 	maxTitle  = 512 // runes of a title or a rule, as the API bounds them
 	maxCode   = 128 // runes of a supplier's code
 	maxStatus = 64  // runes of a platform's own status
@@ -20,34 +23,34 @@ const (
 
 // readAnswer opens an answer's envelope: success, code and msg (documented), message
 // (clients see it). A success is read; anything else becomes a *platform.Error.
-func readAnswer(op string, answer []byte, read func(envelope object)) error {
-	envelope, ok := parseObject(answer)
+func readAnswer(op string, answer []byte, read func(envelope fields.Object)) error {
+	envelope, ok := fields.Parse(answer)
 	if !ok {
 		return badAnswer(op, "the answer is not a JSON object")
 	}
-	envelope.require("success")
-	if success := envelope.boolean("success"); success != nil && !*success {
-		text := envelope.text("msg")
+	envelope.Require("success")
+	if success := envelope.Boolean("success"); success != nil && !*success {
+		text := envelope.Text("msg")
 		if text == "" {
-			text = envelope.text("message")
+			text = envelope.Text("message")
 		}
-		return refusal(op, shorten(envelope.text("code"), maxStatus), shorten(text, maxText))
+		return refusal(op, fields.Shorten(envelope.Text("code"), maxStatus), fields.Shorten(text, maxText))
 	}
 	read(envelope)
-	if fault := envelope.fault.text; fault != "" {
+	if fault := envelope.Fault(); fault != "" {
 		return badAnswer(op, "in the answer "+fault)
 	}
 	return nil
 }
 
 // readListed reads a page of the catalogue.
-func readListed(envelope object) []platform.ListedProduct {
+func readListed(envelope fields.Object) []platform.ListedProduct {
 	var page []platform.ListedProduct
-	for _, info := range envelope.object("data").objects("productBaseInfos") {
-		info.require("productId")
+	for _, info := range envelope.Object("data").Objects("productBaseInfos") {
+		info.Require("productId")
 		page = append(page, platform.ListedProduct{
-			ID:    info.id("productId"),
-			Title: shorten(info.text("productName"), maxTitle),
+			ID:    info.ID("productId"),
+			Title: fields.Shorten(info.Text("productName"), maxTitle),
 		})
 	}
 	return page
@@ -56,23 +59,23 @@ func readListed(envelope object) []platform.ListedProduct {
 // readDetail reads queryProductDetailInfo. The answer has no field that says whether
 // the product is on sale (documented: there is none): that it is shown at all says
 // so, unless the newest word on it was that it went off sale.
-func readDetail(envelope object, question platform.ProductQuestion, now time.Time) platform.Product {
-	data := envelope.object("data")
-	data.require("productBaseInfo")
+func readDetail(envelope fields.Object, question platform.ProductQuestion, now time.Time) platform.Product {
+	data := envelope.Object("data")
+	data.Require("productBaseInfo")
 	product := readUnit(data, question, now)
 	if product.State == "" {
 		product.State = platform.ProductOnSale
 	}
-	base := data.object("productBaseInfo")
-	if id := base.id("productId"); id != "" && id != question.ProductID {
-		base.fail("productId", "is not the one asked for")
+	base := data.Object("productBaseInfo")
+	if id := base.ID("productId"); id != "" && id != question.ProductID {
+		base.Fail("productId", "is not the one asked for")
 	}
 	product.Info = &platform.ProductInfo{
-		Title:        shorten(base.text("productName"), maxTitle),
-		SupplierCode: shorten(base.text("supplierResourceCode"), maxCode),
-		BookingRule:  shorten(bookingRule(data.object("advanceBooking")), maxTitle),
-		RefundRule:   shorten(refundRule(data.object("refund")), maxTitle),
-		ConfirmsRule: shorten(confirmRule(data.object("confirmRule")), maxTitle),
+		Title:        fields.Shorten(base.Text("productName"), maxTitle),
+		SupplierCode: fields.Shorten(base.Text("supplierResourceCode"), maxCode),
+		BookingRule:  fields.Shorten(bookingRule(data.Object("advanceBooking")), maxTitle),
+		RefundRule:   fields.Shorten(refundRule(data.Object("refund")), maxTitle),
+		ConfirmsRule: fields.Shorten(confirmRule(data.Object("confirmRule")), maxTitle),
 	}
 	for i := range product.SKUs {
 		product.SKUs[i].Name = product.Info.Title
@@ -81,36 +84,36 @@ func readDetail(envelope object, question platform.ProductQuestion, now time.Tim
 }
 
 // readPriceStock reads queryProductPriceStock.
-func readPriceStock(envelope object, question platform.ProductQuestion, now time.Time) platform.Product {
-	data := envelope.object("data")
-	data.require("productPriceStock")
+func readPriceStock(envelope fields.Object, question platform.ProductQuestion, now time.Time) platform.Product {
+	data := envelope.Object("data")
+	data.Require("productPriceStock")
 	return readUnit(data, question, now)
 }
 
 // readUnit reads the one unit that a product sells, under the product's id. Prices do
 // not tell the state, and they put no product back on sale that went off it.
-func readUnit(data object, question platform.ProductQuestion, now time.Time) platform.Product {
+func readUnit(data fields.Object, question platform.ProductQuestion, now time.Time) platform.Product {
 	product := platform.Product{Currency: currency}
 	if question.Availability == typeInvalid {
 		product.State = platform.ProductOffSale
 	}
 	sku := platform.SKU{ID: question.ProductID}
-	sku.Stock, sku.Days = readStock(data.object("productPriceStock"), now)
+	sku.Stock, sku.Days = readStock(data.Object("productPriceStock"), now)
 	product.SKUs = []platform.SKU{sku}
 	return product
 }
 
 // readStock reads the two ways to count: CALENDAR_INVENTORY day by day,
 // TOTAL_INVENTORY over a season. Where the type says neither, the content does.
-func readStock(stock object, now time.Time) (total *int64, days []platform.Day) {
+func readStock(stock fields.Object, now time.Time) (total *int64, days []platform.Day) {
 	// The document prints calendarStock; live answers have calendarStocks.
-	calendar := slices.Concat(stock.objects("calendarStocks"), stock.objects("calendarStock"))
+	calendar := slices.Concat(stock.Objects("calendarStocks"), stock.Objects("calendarStock"))
 	closed := readClosed(stock)
-	stockType := stock.text("stockType")
+	stockType := stock.Text("stockType")
 	isTotal := stockType == "TOTAL_INVENTORY" ||
-		stockType != "CALENDAR_INVENTORY" && len(calendar) == 0 && stock.has("normalStock")
+		stockType != "CALENDAR_INVENTORY" && len(calendar) == 0 && stock.Has("normalStock")
 	if isTotal {
-		season := stock.object("normalStock")
+		season := stock.Object("normalStock")
 		return readLeft(season), seasonDays(season, readWeeks(stock), closed, now)
 	}
 	return nil, calendarDays(calendar, closed)
@@ -118,15 +121,15 @@ func readStock(stock object, now time.Time) (total *int64, days []platform.Day) 
 
 // calendarDays reads a calendar, by day. A day named twice counts as named last.
 // Closed days between the first and the last are there too, without a price.
-func calendarDays(calendar []object, closed map[string]bool) []platform.Day {
+func calendarDays(calendar []fields.Object, closed map[string]bool) []platform.Day {
 	byDate := map[string]platform.Day{}
 	for _, entry := range calendar {
-		entry.require("date")
-		date := entry.day("date").Format(time.DateOnly)
+		entry.Require("date")
+		date := entry.Day("date").Format(time.DateOnly)
 		byDate[date] = platform.Day{
 			Date:   date,
-			Amount: entry.yuan("distributionPrice"),
-			Market: entry.yuan("marketPrice"),
+			Amount: yuan(entry, "distributionPrice"),
+			Market: yuan(entry, "marketPrice"),
 			Stock:  readLeft(entry),
 		}
 	}
@@ -151,9 +154,9 @@ func calendarDays(calendar []object, closed map[string]bool) []platform.Day {
 
 // seasonDays spreads a season over its days, those of the given weekdays only. Their
 // stock is counted over all of them.
-func seasonDays(season object, weekdays []time.Weekday, closed map[string]bool, now time.Time) []platform.Day {
-	start, end := season.day("startDate"), season.day("endDate")
-	amount, market := season.yuan("distributionPrice"), season.yuan("marketPrice")
+func seasonDays(season fields.Object, weekdays []time.Weekday, closed map[string]bool, now time.Time) []platform.Day {
+	start, end := season.Day("startDate"), season.Day("endDate")
+	amount, market := yuan(season, "distributionPrice"), yuan(season, "marketPrice")
 	if start.IsZero() || end.IsZero() {
 		return nil
 	}
@@ -176,7 +179,7 @@ func seasonDays(season object, weekdays []time.Weekday, closed map[string]bool, 
 // of it fits. Then past years go first. (Not past days: the calendar, and with it
 // the status, would change every night.)
 func seasonStart(start, end, now time.Time) time.Time {
-	thisYear := time.Date(now.In(china).Year(), time.January, 1, 0, 0, 0, 0, china)
+	thisYear := time.Date(now.In(fields.China).Year(), time.January, 1, 0, 0, 0, 0, fields.China)
 	fits := end.Before(start.AddDate(0, 0, maxDays))
 	if fits || start.After(thisYear) || end.Before(thisYear) {
 		return start
@@ -191,12 +194,12 @@ var weekdayNames = map[string]time.Weekday{
 }
 
 // readWeeks reads the weekdays a season is for; none are all.
-func readWeeks(stock object) []time.Weekday {
+func readWeeks(stock fields.Object) []time.Weekday {
 	var days []time.Weekday
-	for _, name := range stock.texts("weeks") {
+	for _, name := range stock.Texts("weeks") {
 		day, ok := weekdayNames[strings.ToUpper(name)]
 		if !ok {
-			stock.fail("weeks", "names a day that is none of MONDAY to SUNDAY")
+			stock.Fail("weeks", "names a day that is none of MONDAY to SUNDAY")
 		}
 		days = append(days, day)
 	}
@@ -204,11 +207,11 @@ func readWeeks(stock object) []time.Weekday {
 }
 
 // readClosed reads the days that cannot be booked.
-func readClosed(stock object) map[string]bool {
+func readClosed(stock fields.Object) map[string]bool {
 	closed := map[string]bool{}
-	for _, date := range stock.texts("unavailableDates") {
+	for _, date := range stock.Texts("unavailableDates") {
 		if _, err := time.Parse(time.DateOnly, date); err != nil {
-			stock.fail("unavailableDates", "names a day that is not yyyy-MM-dd")
+			stock.Fail("unavailableDates", "names a day that is not yyyy-MM-dd")
 		}
 		closed[date] = true
 	}
@@ -216,8 +219,8 @@ func readClosed(stock object) map[string]bool {
 }
 
 // readLeft reads how much is left to sell; sold beyond zero is nothing left.
-func readLeft(entry object) *int64 {
-	left := entry.integer("stock")
+func readLeft(entry fields.Object) *int64 {
+	left := entry.Integer("stock")
 	if left != nil && *left < 0 {
 		return new(int64(0))
 	}
@@ -225,9 +228,9 @@ func readLeft(entry object) *int64 {
 }
 
 // bookingRule says how long ahead to book, such as "1 day ahead, before 18:00".
-func bookingRule(advance object) string {
-	days := advance.count("advanceBookingDays")
-	before := advance.text("advanceBookingTime")
+func bookingRule(advance fields.Object) string {
+	days := advance.Count("advanceBookingDays")
+	before := advance.Text("advanceBookingTime")
 	switch {
 	case days == nil && before == "":
 		return ""
@@ -241,17 +244,17 @@ func bookingRule(advance object) string {
 
 // refundRule gives the refund type and its conditions in the platform's own terms,
 // such as "CONDITION_REFUND: TRAVEL_DATE_PRE 1d 0h 0m PERCENT 10". An AMOUNT is yuan.
-func refundRule(refund object) string {
-	rule := refund.text("refundType")
+func refundRule(refund fields.Object) string {
+	rule := refund.Text("refundType")
 	var conditions []string
-	for _, c := range refund.objects("conditionRefunds") {
-		words := []string{c.text("conditionRefundType")}
+	for _, c := range refund.Objects("conditionRefunds") {
+		words := []string{c.Text("conditionRefundType")}
 		for _, unit := range []string{"days", "hours", "minutes"} {
-			if n := c.text(unit); n != "" {
+			if n := c.Text(unit); n != "" {
 				words = append(words, n+unit[:1])
 			}
 		}
-		words = append(words, c.text("feeType"), c.text("chargeAmount"))
+		words = append(words, c.Text("feeType"), c.Text("chargeAmount"))
 		conditions = append(conditions, strings.Join(strings.Fields(strings.Join(words, " ")), " "))
 	}
 	if len(conditions) > 0 {
@@ -262,9 +265,9 @@ func refundRule(refund object) string {
 
 // confirmRule says how soon the platform confirms: documented, type 0 is at once, 1
 // is after up to confirmMinutes.
-func confirmRule(confirm object) string {
-	minutes := confirm.count("confirmMinutes")
-	switch confirm.text("confirmType") {
+func confirmRule(confirm fields.Object) string {
+	minutes := confirm.Count("confirmMinutes")
+	switch confirm.Text("confirmType") {
 	case "0":
 		return "at once"
 	case "1":
@@ -304,33 +307,33 @@ var refundStates = map[string]platform.RefundState{
 
 // readOrder reads searchOrder. Whom it is for (contactInfo, passengerInfos) is not
 // read: nobody here needs to know. An unknown refund state is left empty.
-func readOrder(envelope object, question platform.OrderQuestion) platform.Order {
-	data := envelope.object("data")
-	data.require("orderId", "orderStatus")
+func readOrder(envelope fields.Object, question platform.OrderQuestion) platform.Order {
+	data := envelope.Object("data")
+	data.Require("orderId", "orderStatus")
 	order := platform.Order{
-		OrderID:          data.id("orderId"),
-		OutOrderID:       data.id("outOrderId"),
+		OrderID:          data.ID("orderId"),
+		OutOrderID:       data.ID("outOrderId"),
 		State:            platform.OrderOther,
-		PlatformStatus:   shorten(data.text("orderStatus"), maxStatus),
-		RefundState:      refundStates[data.text("refundStatus")],
-		RefundedAmount:   data.count("refundFee"),
-		RefundedQuantity: data.count("refundQuantity"),
-		Quantity:         data.object("productInfo").count("quantity"),
+		PlatformStatus:   fields.Shorten(data.Text("orderStatus"), maxStatus),
+		RefundState:      refundStates[data.Text("refundStatus")],
+		RefundedAmount:   data.Count("refundFee"),
+		RefundedQuantity: data.Count("refundQuantity"),
+		Quantity:         data.Object("productInfo").Count("quantity"),
 		Currency:         currency,
 	}
 	if state, ok := orderStates[order.PlatformStatus]; ok {
 		order.State = state
 	}
 	if question.OrderID != "" && order.OrderID != question.OrderID {
-		data.fail("orderId", "is not the one asked for")
+		data.Fail("orderId", "is not the one asked for")
 	}
 	if question.OrderID == "" && order.OutOrderID != question.OutOrderID {
-		data.fail("outOrderId", "is not the one asked for")
+		data.Fail("outOrderId", "is not the one asked for")
 	}
-	for _, info := range data.objects("codeInfos") {
-		info.require("code")
+	for _, info := range data.Objects("codeInfos") {
+		info.Require("code")
 		code := readCode(info)
-		code.Refunded = info.count("refundSucessNum") // printed so
+		code.Refunded = info.Count("refundSucessNum") // printed so
 		order.Codes = append(order.Codes, code)
 	}
 	return order
@@ -338,12 +341,12 @@ func readOrder(envelope object, question platform.OrderQuestion) platform.Order 
 
 // readRefunds reads searchRefundOrder, whose data is a list (documented) or, from a
 // lenient writer, the only refund itself.
-func readRefunds(envelope object) []platform.RefundFact {
-	if strings.HasPrefix(string(envelope.fields["data"]), "{") {
-		return []platform.RefundFact{readRefundFact(envelope.object("data"))}
+func readRefunds(envelope fields.Object) []platform.RefundFact {
+	if strings.HasPrefix(string(envelope.Raw("data")), "{") {
+		return []platform.RefundFact{readRefundFact(envelope.Object("data"))}
 	}
 	var refunds []platform.RefundFact
-	for _, entry := range envelope.objects("data") {
+	for _, entry := range envelope.Objects("data") {
 		refunds = append(refunds, readRefundFact(entry))
 	}
 	return refunds
@@ -352,15 +355,15 @@ func readRefunds(envelope object) []platform.RefundFact {
 // readRefundFact reads one refund. Documented: 2001 is applied for, 2002 and 2004 are
 // paid in full and in part, 2003 failed. Whether "in full" speaks of this refund or of
 // the order is unknown, so Full is left to the order's own refundStatus.
-func readRefundFact(entry object) platform.RefundFact {
-	entry.require("refundStatus")
-	state := refundStates[entry.text("refundStatus")]
+func readRefundFact(entry fields.Object) platform.RefundFact {
+	entry.Require("refundStatus")
+	state := refundStates[entry.Text("refundStatus")]
 	fact := platform.RefundFact{
-		ID:       entry.id("distributorRefundId"),
+		ID:       entry.ID("distributorRefundId"),
 		Currency: currency,
-		Amount:   entry.count("refundFee"),
-		Quantity: entry.count("refundQuantity"),
-		Reason:   shorten(entry.text("failReason"), maxReason),
+		Amount:   entry.Count("refundFee"),
+		Quantity: entry.Count("refundQuantity"),
+		Reason:   fields.Shorten(entry.Text("failReason"), maxReason),
 		At:       appliedAt(entry),
 	}
 	switch state {
@@ -374,10 +377,29 @@ func readRefundFact(entry object) platform.RefundFact {
 
 // appliedAt reads gmtApplyRefund, a Date whose format is unknown: milliseconds or
 // yyyy-MM-dd HH:mm:ss, and zero if it is anything else.
-func appliedAt(entry object) time.Time {
-	probe := object{fields: entry.fields, fault: &fault{}} // its faults are nobody's concern
-	if at := probe.localTime("gmtApplyRefund"); !at.IsZero() {
+func appliedAt(entry fields.Object) time.Time {
+	probe := entry.Quiet()
+	if at := probe.LocalTime("gmtApplyRefund"); !at.IsZero() {
 		return at
 	}
-	return probe.instant("gmtApplyRefund")
+	return probe.Millis("gmtApplyRefund")
+}
+
+// yuan reads a decimal amount of yuan as fen; nil if absent. The document says
+// "精确到分", to two decimals; that the unit is yuan is inferred, from live answers.
+func yuan(o fields.Object, name string) *int64 {
+	text := o.Text(name)
+	if text == "" {
+		return nil
+	}
+	fen, err := money.MinorUnits(text, currency)
+	if err != nil {
+		o.Fail(name, "is not an amount in yuan with at most two decimals")
+		return nil
+	}
+	if fen < 0 {
+		o.Fail(name, "is negative")
+		return nil
+	}
+	return &fen
 }

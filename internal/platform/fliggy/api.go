@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/platform/fields"
 )
 
 // The queries, by the platform's names.
@@ -94,7 +95,7 @@ func sameProduct(a, b platform.ListedProduct) bool { return a.ID == b.ID }
 func (c *Client) page(ctx context.Context, number, size int) ([]platform.ListedProduct, error) {
 	var page []platform.ListedProduct
 	err := c.ask(ctx, opListProducts, "", map[string]any{"pageNo": number, "pageSize": size},
-		func(envelope object) { page = readListed(envelope) })
+		func(envelope fields.Object) { page = readListed(envelope) })
 	if isGone(err) {
 		return nil, nil
 	}
@@ -109,7 +110,7 @@ func (c *Client) ProductsByIDs(ctx context.Context, ids []string) ([]platform.Li
 	}
 	var products []platform.ListedProduct
 	err := c.ask(ctx, opProductsByIDs, idsSubject(ids), map[string]any{"productIds": ids},
-		func(envelope object) { products = readListed(envelope) })
+		func(envelope fields.Object) { products = readListed(envelope) })
 	return products, err
 }
 
@@ -122,7 +123,7 @@ func (c *Client) Product(ctx context.Context, question platform.ProductQuestion)
 	}
 	var product platform.Product
 	err := c.ask(ctx, op, question.ProductID, map[string]any{"productId": question.ProductID},
-		func(envelope object) { product = read(envelope, question, c.now()) })
+		func(envelope fields.Object) { product = read(envelope, question, c.now()) })
 	return product, err
 }
 
@@ -138,7 +139,7 @@ func (c *Client) Order(ctx context.Context, question platform.OrderQuestion) (pl
 	}
 	var order platform.Order
 	err := c.ask(ctx, opSearchOrder, question.OrderID, orderFields(question),
-		func(envelope object) { order = readOrder(envelope, question) })
+		func(envelope fields.Object) { order = readOrder(envelope, question) })
 	if err != nil || !question.Refunds {
 		return order, err
 	}
@@ -168,7 +169,7 @@ func (c *Client) refunds(ctx context.Context, question platform.OrderQuestion) (
 func (c *Client) refundsSigned(ctx context.Context, question platform.OrderQuestion, subject string) ([]platform.RefundFact, error) {
 	var refunds []platform.RefundFact
 	err := c.ask(ctx, opSearchRefund, subject, orderFields(question),
-		func(envelope object) { refunds = readRefunds(envelope) })
+		func(envelope fields.Object) { refunds = readRefunds(envelope) })
 	if isGone(err) {
 		return nil, nil
 	}
@@ -186,7 +187,7 @@ func orderFields(question platform.OrderQuestion) map[string]any {
 
 // ask makes one signed call and gives the answer to read if it is a success. What
 // read finds wrong makes the answer a bad one.
-func (c *Client) ask(ctx context.Context, op, subject string, fields map[string]any, read func(envelope object)) error {
+func (c *Client) ask(ctx context.Context, op, subject string, fields map[string]any, read func(envelope fields.Object)) error {
 	millis := c.now().UnixMilli()
 	signature, err := c.signer.sign(signedText(c.account, millis, subject))
 	if err != nil {

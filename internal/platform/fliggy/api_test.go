@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/platform/fields"
 )
 
 const (
@@ -72,10 +73,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *server) client(t *testing.T) *Client {
 	t.Helper()
 	account := platform.Account{
-		ID:          testAccount,
-		Endpoint:    s.URL,
-		Credentials: credentials(base64.StdEncoding.EncodeToString(pkcs8(t, testKey()))),
-		Now:         func() time.Time { return testNow },
+		Holder:   platform.Holder{ID: testAccount, Credentials: credentials(base64.StdEncoding.EncodeToString(pkcs8(t, testKey())))},
+		Endpoint: s.URL,
+		Now:      func() time.Time { return testNow },
 	}
 	limits := platform.Limits{RequestsPerSecond: 10000, Burst: 10000, Concurrency: 2}
 	client, err := Adapter{}.NewClient(account, platform.NewTransport(t.Name(), limits, http.DefaultTransport))
@@ -405,7 +405,7 @@ func TestLong(t *testing.T) {
 func read(op string, answer []byte, availability string) (any, error) {
 	var result any
 	product := platform.ProductQuestion{ProductID: "88", Availability: availability}
-	err := readAnswer(op, answer, func(envelope object) {
+	err := readAnswer(op, answer, func(envelope fields.Object) {
 		switch op {
 		case opListProducts, opProductsByIDs:
 			result = readListed(envelope)
@@ -472,7 +472,7 @@ func TestOrderHoldsNoPerson(t *testing.T) {
 
 // A season is spread over its days, but over no more than a calendar holds.
 func TestSeason(t *testing.T) {
-	date := func(y int, m time.Month, d int) time.Time { return time.Date(y, m, d, 0, 0, 0, 0, china) }
+	date := func(y int, m time.Month, d int) time.Time { return time.Date(y, m, d, 0, 0, 0, 0, fields.China) }
 	cases := map[string]struct {
 		start, end  time.Time
 		days        int
@@ -540,7 +540,7 @@ func TestBadAnswers(t *testing.T) {
 
 func TestOrderByOutID(t *testing.T) {
 	answer := []byte(`{"success":true,"data":{"orderId":5,"outOrderId":"T-2","orderStatus":1001}}`)
-	err := readAnswer(opSearchOrder, answer, func(envelope object) {
+	err := readAnswer(opSearchOrder, answer, func(envelope fields.Object) {
 		readOrder(envelope, platform.OrderQuestion{OutOrderID: "T-1"})
 	})
 	checkError(t, err, platform.Transient, platform.ReasonBadAnswer)
@@ -573,14 +573,14 @@ func checkResult(t *testing.T, result any) {
 	switch r := result.(type) {
 	case []platform.ListedProduct:
 		for _, product := range r {
-			checkText(t, "product", product.ID, 1, maxID)
+			checkText(t, "product", product.ID, 1, fields.MaxID)
 			checkText(t, "title", product.Title, 0, maxTitle)
 		}
 	case platform.Product:
 		checkProduct(t, r)
 	case platform.Order:
-		checkText(t, "order", r.OrderID, 1, maxID)
-		checkText(t, "out order", r.OutOrderID, 0, maxID)
+		checkText(t, "order", r.OrderID, 1, fields.MaxID)
+		checkText(t, "out order", r.OutOrderID, 0, fields.MaxID)
 		checkText(t, "status", r.PlatformStatus, 0, maxStatus)
 		checkCount(t, "refunded amount", r.RefundedAmount)
 		checkCount(t, "refunded quantity", r.RefundedQuantity)
@@ -604,7 +604,7 @@ func checkProduct(t *testing.T, product platform.Product) {
 		checkText(t, "supplier code", info.SupplierCode, 0, maxCode)
 	}
 	for _, sku := range product.SKUs {
-		checkText(t, "unit", sku.ID, 1, maxID)
+		checkText(t, "unit", sku.ID, 1, fields.MaxID)
 		checkCount(t, "stock", sku.Stock)
 		seen := map[string]bool{}
 		for _, day := range sku.Days {

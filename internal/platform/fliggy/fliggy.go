@@ -13,6 +13,7 @@
 package fliggy
 
 import (
+	"encoding/json"
 	"net/http"
 
 	"github.com/laidoulaile/channel-operator/internal/platform"
@@ -34,6 +35,9 @@ var _ platform.Adapter = Adapter{}
 
 // Paths are the push path tails Fliggy posts to.
 func (Adapter) Paths() []string { return []string{pathProductChange, pathOrderStatus} }
+
+// Settings are none: the Channel's fliggy block is empty.
+func (Adapter) Settings(json.RawMessage) (any, error) { return nil, nil }
 
 // DefaultEndpoint is Fliggy's production host (documented; the test host is
 // https://pre-api.alitrip.alibaba.com).

@@ -2,11 +2,11 @@ package fliggy
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"net/url"
 
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/platform/fields"
 	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
@@ -38,7 +38,7 @@ var productPushes = map[string][]platform.Aspect{
 
 // orderPushes are the documented types of the order push, and how the data of each
 // is read into the notification.
-var orderPushes = map[string]func(push object, into *platform.OrderNotification){
+var orderPushes = map[string]func(push fields.Object, into *platform.OrderNotification){
 	"ORDER_SEND_CODE_NOTIFY": readSendCode,
 	"ORDER_REFUND_NOTIFY":    readRefund,
 	"ORDER_VERIFY_NOTIFY":    readVerify,
@@ -50,7 +50,7 @@ type message struct {
 	path     string
 	pushType string // as it came
 	account  string
-	push     object
+	push     fields.Object
 }
 
 // Open reads a push's body, whose method, content type and charset are unknown:
@@ -64,10 +64,10 @@ func (Adapter) Open(p platform.Push) (platform.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	push.require("pushType", "distributorId")
-	m := message{path: p.Path, push: push, pushType: push.text("pushType"), account: push.id("distributorId")}
-	if shorten(m.pushType, maxID) == "" {
-		push.fail("pushType", "is blank")
+	push.Require("pushType", "distributorId")
+	m := message{path: p.Path, push: push, pushType: push.Text("pushType"), account: push.ID("distributorId")}
+	if fields.Shorten(m.pushType, fields.MaxID) == "" {
+		push.Fail("pushType", "is blank")
 	}
 	if err := malformed(push); err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func (m message) Type() string {
 // field arrives, nobody can say how it is made, so it is ignored: refusing a push
 // for a guess would lose it. What protects these pushes is the Channel's token and
 // address ranges, and that the platform is asked before anything is believed.
-func (m message) Verify(platform.Credentials) (bool, error) { return false, nil }
+func (m message) Verify(platform.Holder) (bool, error) { return false, nil }
 
 // Events are what the push says.
 func (m message) Events() ([]platform.Event, error) {
@@ -107,19 +107,19 @@ func (m message) Events() ([]platform.Event, error) {
 
 func (m message) event() (platform.Event, error) {
 	var event platform.Event
-	m.push.require("messageId")
+	m.push.Require("messageId")
 	aspects, isProduct := productPushes[m.pushType]
 	read, isOrder := orderPushes[m.pushType]
 	switch {
 	case isProduct && m.path == pathProductChange:
 		event.Product = m.productChange(aspects)
 	case isOrder && m.path == pathOrderStatus:
-		m.push.require("orderId", "timestamp")
+		m.push.Require("orderId", "timestamp")
 		event.Order = m.notification()
 		read(m.push, event.Order)
 	case isProduct || isOrder:
-		m.push.fail("pushType", "belongs to the other push path")
-	case m.path == pathOrderStatus && m.push.has("orderId"):
+		m.push.Fail("pushType", "belongs to the other push path")
+	case m.path == pathOrderStatus && m.push.Has("orderId"):
 		event.Order = m.notification()
 		event.Order.Kind = kindOther
 	default:
@@ -131,13 +131,13 @@ func (m message) event() (platform.Event, error) {
 // productChange reads a product push. The field productCategory is documented as
 // required, and always HOTEL_TICKET; nothing depends on it, so it is not read.
 func (m message) productChange(aspects []platform.Aspect) *platform.ProductChange {
-	m.push.require("productId", "changedTime", "timestamp")
-	m.push.instant("timestamp") // when it was pushed: of no use, but it must be possible
+	m.push.Require("productId", "changedTime", "timestamp")
+	m.push.Millis("timestamp") // when it was pushed: of no use, but it must be possible
 	return &platform.ProductChange{
-		ProductID: m.push.id("productId"),
+		ProductID: m.push.ID("productId"),
 		Aspects:   append([]platform.Aspect(nil), aspects...),
-		ChangedAt: m.push.instant("changedTime"),
-		MessageID: m.push.id("messageId"),
+		ChangedAt: m.push.Millis("changedTime"),
+		MessageID: m.push.ID("messageId"),
 		Type:      m.pushType,
 	}
 }
@@ -146,33 +146,33 @@ func (m message) productChange(aspects []platform.Aspect) *platform.ProductChang
 // as required; without it the order is still known, so it may be absent.
 func (m message) notification() *platform.OrderNotification {
 	return &platform.OrderNotification{
-		OrderID:      m.push.id("orderId"),
-		OutOrderID:   m.push.id("outOrderId"),
-		MessageID:    m.push.id("messageId"),
-		PlatformType: shorten(m.pushType, maxID),
-		OccurredAt:   m.push.instant("timestamp"),
+		OrderID:      m.push.ID("orderId"),
+		OutOrderID:   m.push.ID("outOrderId"),
+		MessageID:    m.push.ID("messageId"),
+		PlatformType: fields.Shorten(m.pushType, fields.MaxID),
+		OccurredAt:   m.push.Millis("timestamp"),
 	}
 }
 
 // notice reads a push of an unknown type that names no order.
 func (m message) notice() *platform.Notice {
 	return &platform.Notice{
-		MessageID:    m.push.id("messageId"),
-		PlatformType: shorten(m.pushType, maxID),
-		Subject:      m.push.id("productId"),
+		MessageID:    m.push.ID("messageId"),
+		PlatformType: fields.Shorten(m.pushType, fields.MaxID),
+		Subject:      m.push.ID("productId"),
 	}
 }
 
 // readSendCode reads the push that codes were issued, or could not be.
-func readSendCode(push object, into *platform.OrderNotification) {
-	push.require("data")
-	data := push.object("data")
-	data.require("success")
+func readSendCode(push fields.Object, into *platform.OrderNotification) {
+	push.Require("data")
+	data := push.Object("data")
+	data.Require("success")
 	into.Kind = kindCodesIssued
-	into.Succeeded = data.boolean("success")
-	into.Reason = shorten(data.text("failReason"), maxReason)
-	for _, info := range data.objects("codeInfos") {
-		info.require("code", "num")
+	into.Succeeded = data.Boolean("success")
+	into.Reason = fields.Shorten(data.Text("failReason"), maxReason)
+	for _, info := range data.Objects("codeInfos") {
+		info.Require("code", "num")
 		into.Codes = append(into.Codes, readCode(info))
 	}
 }
@@ -180,19 +180,19 @@ func readSendCode(push object, into *platform.OrderNotification) {
 // readRefund reads the push that a refund was made, or could not be. Documented: an
 // absent refundType is 1, the whole order; 3 is a part. That refundFee is in fen is
 // inferred: the order query says so of the same field.
-func readRefund(push object, into *platform.OrderNotification) {
-	push.require("data")
-	data := push.object("data")
-	data.require("success")
+func readRefund(push fields.Object, into *platform.OrderNotification) {
+	push.Require("data")
+	data := push.Object("data")
+	data.Require("success")
 	into.Kind = kindRefunded
-	into.Succeeded = data.boolean("success")
-	into.Reason = shorten(data.text("failReason"), maxReason)
-	refundType := data.count("refundType")
+	into.Succeeded = data.Boolean("success")
+	into.Reason = fields.Shorten(data.Text("failReason"), maxReason)
+	refundType := data.Count("refundType")
 	into.Refund = &platform.RefundFact{
-		ID:        data.id("distributorRefundId"),
+		ID:        data.ID("distributorRefundId"),
 		Currency:  currency,
-		Amount:    data.count("refundFee"),
-		Quantity:  data.count("refundQuantity"),
+		Amount:    data.Count("refundFee"),
+		Quantity:  data.Count("refundQuantity"),
 		Full:      refundType == nil || *refundType == 1,
 		Succeeded: into.Succeeded,
 	}
@@ -200,22 +200,22 @@ func readRefund(push object, into *platform.OrderNotification) {
 
 // readVerify reads the push that a code was used. verifyTime has no zone; that it
 // is China's is inferred. Without it, the time of the push has to do.
-func readVerify(push object, into *platform.OrderNotification) {
-	push.require("data")
-	data := push.object("data")
-	data.require("codeInfo")
-	info := data.object("codeInfo")
-	info.require("code", "num", "verifiedNum")
+func readVerify(push fields.Object, into *platform.OrderNotification) {
+	push.Require("data")
+	data := push.Object("data")
+	data.Require("codeInfo")
+	info := data.Object("codeInfo")
+	info.Require("code", "num", "verifiedNum")
 	into.Kind = kindCodeUsed
 	into.Codes = []platform.Code{readCode(info)}
-	if at := data.localTime("verifyTime"); !at.IsZero() {
+	if at := data.LocalTime("verifyTime"); !at.IsZero() {
 		into.OccurredAt = at
 	}
 }
 
 // readStatusChange reads nothing: what data holds is unknown. The push says that
 // the order is worth asking for.
-func readStatusChange(_ object, into *platform.OrderNotification) {
+func readStatusChange(_ fields.Object, into *platform.OrderNotification) {
 	into.Kind = kindStatusChanged
 }
 
@@ -223,19 +223,19 @@ func readStatusChange(_ object, into *platform.OrderNotification) {
 // code and the travellers' documents (qrImagePath, filePath, codeUserInfos) are
 // left where they are. More uses than persons are not refused: num may be read as
 // what is still open, and a count that we misread must not lose a push.
-func readCode(info object) platform.Code {
+func readCode(info fields.Object) platform.Code {
 	return platform.Code{
-		Text:    sealing.NewSecret(info.exact("code")),
-		Persons: info.count("num"),
-		Used:    info.count("verifiedNum"),
+		Text:    sealing.NewSecret(info.Exact("code")),
+		Persons: info.Count("num"),
+		Used:    info.Count("verifiedNum"),
 	}
 }
 
-// parseBody reads a JSON object, or a form whose values become its texts.
-func parseBody(body []byte) (object, error) {
+// parseBody reads a JSON fields.Object, or a form whose values become its texts.
+func parseBody(body []byte) (fields.Object, error) {
 	body = bytes.TrimSpace(body)
 	if bytes.HasPrefix(body, []byte("{")) {
-		push, ok := parseObject(body)
+		push, ok := fields.Parse(body)
 		if !ok {
 			return push, fmt.Errorf("%w: the body is not one JSON object", platform.ErrMalformed)
 		}
@@ -243,19 +243,15 @@ func parseBody(body []byte) (object, error) {
 	}
 	form, err := url.ParseQuery(string(body))
 	if err != nil || !form.Has("pushType") {
-		return object{}, fmt.Errorf("%w: the body is neither JSON nor a form with a pushType", platform.ErrMalformed)
+		return fields.Object{}, fmt.Errorf("%w: the body is neither JSON nor a form with a pushType", platform.ErrMalformed)
 	}
-	push := object{fields: map[string]json.RawMessage{}, fault: &fault{}}
-	for name := range form {
-		push.fields[name], _ = json.Marshal(form.Get(name)) // a string always marshals
-	}
-	return push, nil
+	return fields.FromForm(form), nil
 }
 
 // malformed gives the object's fault as an error.
-func malformed(o object) error {
-	if o.fault.text == "" {
+func malformed(o fields.Object) error {
+	if o.Fault() == "" {
 		return nil
 	}
-	return fmt.Errorf("%w: %s", platform.ErrMalformed, o.fault.text)
+	return fmt.Errorf("%w: %s", platform.ErrMalformed, o.Fault())
 }

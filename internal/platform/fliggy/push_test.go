@@ -17,6 +17,7 @@ import (
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/platform/fields"
 )
 
 // pathOf is the push path a test file belongs to.
@@ -47,7 +48,7 @@ func TestPushGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if signed, err := m.Verify(nil); signed || err != nil {
+			if signed, err := m.Verify(platform.Holder{}); signed || err != nil {
 				t.Errorf("Verify() = %v, %v: Fliggy signs nothing", signed, err)
 			}
 			events, err := m.Events()
@@ -218,8 +219,8 @@ func TestPushBounds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := utf8.RuneCountInString(events[0].Order.PlatformType); got != maxID {
-		t.Errorf("the platform's type has %d runes, want %d", got, maxID)
+	if got := utf8.RuneCountInString(events[0].Order.PlatformType); got != fields.MaxID {
+		t.Errorf("the platform's type has %d runes, want %d", got, fields.MaxID)
 	}
 	body = `{"pushType":"ORDER_SEND_CODE_NOTIFY","distributorId":1,"orderId":"5","timestamp":1758600000500,"messageId":"m",` +
 		`"data":{"success":false,"failReason":"` + strings.Repeat("忙", 600) + `"}}`
@@ -302,7 +303,7 @@ func fuzzPush(f *testing.F, path string) {
 		if m.Account() == "" {
 			t.Error("no account")
 		}
-		if utf8.RuneCountInString(m.Type()) > maxID {
+		if utf8.RuneCountInString(m.Type()) > fields.MaxID {
 			t.Errorf("type %q is not bounded", m.Type())
 		}
 		events, err := m.Events()
@@ -341,9 +342,9 @@ func checkEvent(t *testing.T, event platform.Event) {
 	switch {
 	case event.Product != nil && event.Order == nil && event.Notice == nil:
 		p := event.Product
-		checkText(t, "product", p.ProductID, 1, maxID)
-		checkText(t, "message", p.MessageID, 1, maxID)
-		checkText(t, "type", p.Type, 1, maxID)
+		checkText(t, "product", p.ProductID, 1, fields.MaxID)
+		checkText(t, "message", p.MessageID, 1, fields.MaxID)
+		checkText(t, "type", p.Type, 1, fields.MaxID)
 		checkTime(t, p.ChangedAt, false)
 		if len(p.Aspects) == 0 {
 			t.Error("a change of nothing")
@@ -351,9 +352,9 @@ func checkEvent(t *testing.T, event platform.Event) {
 	case event.Order != nil && event.Product == nil && event.Notice == nil:
 		checkNotification(t, event.Order)
 	case event.Notice != nil && event.Order == nil && event.Product == nil:
-		checkText(t, "message", event.Notice.MessageID, 1, maxID)
-		checkText(t, "type", event.Notice.PlatformType, 1, maxID)
-		checkText(t, "subject", event.Notice.Subject, 0, maxID)
+		checkText(t, "message", event.Notice.MessageID, 1, fields.MaxID)
+		checkText(t, "type", event.Notice.PlatformType, 1, fields.MaxID)
+		checkText(t, "subject", event.Notice.Subject, 0, fields.MaxID)
 	default:
 		t.Errorf("not exactly one fact: %+v", event)
 	}
@@ -361,10 +362,10 @@ func checkEvent(t *testing.T, event platform.Event) {
 
 func checkNotification(t *testing.T, n *platform.OrderNotification) {
 	t.Helper()
-	checkText(t, "order", n.OrderID, 1, maxID)
-	checkText(t, "out order", n.OutOrderID, 0, maxID)
-	checkText(t, "message", n.MessageID, 1, maxID)
-	checkText(t, "type", n.PlatformType, 1, maxID)
+	checkText(t, "order", n.OrderID, 1, fields.MaxID)
+	checkText(t, "out order", n.OutOrderID, 0, fields.MaxID)
+	checkText(t, "message", n.MessageID, 1, fields.MaxID)
+	checkText(t, "type", n.PlatformType, 1, fields.MaxID)
 	checkText(t, "kind", n.Kind, 1, 32)
 	checkText(t, "reason", n.Reason, 0, maxReason)
 	checkTime(t, n.OccurredAt, n.Kind == kindOther)
@@ -388,7 +389,7 @@ func checkCodes(t *testing.T, codes []platform.Code) {
 
 func checkRefund(t *testing.T, refund platform.RefundFact) {
 	t.Helper()
-	checkText(t, "refund", refund.ID, 0, maxID)
+	checkText(t, "refund", refund.ID, 0, fields.MaxID)
 	checkText(t, "currency", refund.Currency, 3, 3)
 	checkText(t, "reason", refund.Reason, 0, maxReason)
 	checkCount(t, "amount", refund.Amount)

@@ -149,7 +149,7 @@ func TestSignerRefusesKeys(t *testing.T) {
 	}
 	for name, key := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, err := Adapter{}.NewClient(platform.Account{ID: "1001", Credentials: credentials(key)}, nil)
+			_, err := Adapter{}.NewClient(platform.Account{Holder: platform.Holder{ID: "1001", Credentials: credentials(key)}}, nil)
 			if !errors.Is(err, platform.ErrCredentials) {
 				t.Fatalf("NewClient() = %v; want an error that wraps ErrCredentials", err)
 			}

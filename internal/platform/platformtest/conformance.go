@@ -1,13 +1,16 @@
 package platformtest
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
 // Subject is an adapter under test and what the suite cannot know of its platform.
@@ -21,6 +24,8 @@ type Subject struct {
 	// Unusable lacks a key or has one that does not parse.
 	Good, Bad platform.Credentials
 	Unusable  []platform.Credentials
+	// Settings of the Channel, as the adapter's Settings gives them.
+	Settings any
 
 	// Types are the platform's names of all pushes the adapter knows.
 	Types []string
@@ -41,6 +46,29 @@ type Subject struct {
 	Product, UnknownProduct string
 	// Order is one that the fake has; UnknownOrder is not there. Unused with NoOrders.
 	Order, UnknownOrder platform.OrderQuestion
+}
+
+func (s Subject) holder(credentials platform.Credentials) platform.Holder {
+	return platform.Holder{ID: s.Account, Credentials: credentials, Settings: s.Settings}
+}
+
+// tokens keeps a token for one client.
+type tokens struct {
+	mu    sync.Mutex
+	token sealing.Secret
+}
+
+func (k *tokens) Token(ctx context.Context, refused sealing.Secret, fetch func(context.Context) (platform.Token, error)) (sealing.Secret, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.token.IsZero() && !k.token.Equal(refused) {
+		return k.token, nil
+	}
+	token, err := fetch(ctx)
+	if err == nil {
+		k.token = token.Text
+	}
+	return token.Text, err
 }
 
 // Sample is a push as the platform sends it.

@@ -42,7 +42,7 @@ type asking struct {
 func (a asking) client(credentials platform.Credentials) (platform.Client, error) {
 	limits := platform.Limits{RequestsPerSecond: 10_000, Burst: 10_000, Concurrency: 64}
 	transport := platform.NewTransport("conformance", limits, &http.Transport{DisableKeepAlives: true})
-	account := platform.Account{ID: a.subject.Account, Endpoint: a.running.Endpoint, Credentials: credentials}
+	account := platform.Account{Holder: a.subject.holder(credentials), Endpoint: a.running.Endpoint, Tokens: &tokens{}}
 	return a.subject.Adapter.NewClient(account, transport)
 }
 

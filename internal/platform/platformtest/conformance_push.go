@@ -121,13 +121,13 @@ func checkSignatures(s Subject) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", sample.Name, err)
 		}
-		if signed, err := m.Verify(s.Good); err != nil || signed != sample.Signed {
+		if signed, err := m.Verify(s.holder(s.Good)); err != nil || signed != sample.Signed {
 			errs = append(errs, fmt.Errorf("%s: verified as signed %t, %s; want %t", sample.Name, signed, told(err), sample.Signed))
 		}
 		if !sample.Signed {
 			continue
 		}
-		if _, err := m.Verify(s.Bad); !errors.Is(err, platform.ErrForged) {
+		if _, err := m.Verify(s.holder(s.Bad)); !errors.Is(err, platform.ErrForged) {
 			errs = append(errs, fmt.Errorf("%s: with another's credentials: %s", sample.Name, told(err)))
 		}
 		errs = append(errs, s.checkForged(sample))
@@ -146,7 +146,7 @@ func (s Subject) checkForged(sample Sample) error {
 		if err != nil || reflect.DeepEqual(events, want) {
 			continue
 		}
-		if _, err := m.Verify(s.Good); !errors.Is(err, platform.ErrForged) {
+		if _, err := m.Verify(s.holder(s.Good)); !errors.Is(err, platform.ErrForged) {
 			return fmt.Errorf("%s: byte %d altered, and the signature holds: %s", sample.Name, i, told(err))
 		}
 	}

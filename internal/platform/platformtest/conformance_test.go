@@ -73,11 +73,11 @@ func (m message) Type() string {
 	return m.Message.Type()
 }
 
-func (m message) Verify(c platform.Credentials) (bool, error) {
+func (m message) Verify(h platform.Holder) (bool, error) {
 	if m.signed {
 		return true, nil
 	}
-	return m.Message.Verify(c)
+	return m.Message.Verify(h)
 }
 
 func (m message) Events() ([]platform.Event, error) {

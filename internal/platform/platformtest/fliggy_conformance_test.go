@@ -301,7 +301,7 @@ func wholeProduct(id string) platform.ProductQuestion {
 func newClient(t *testing.T, fake *platformtest.Fliggy) platform.Client {
 	t.Helper()
 	client, err := fliggy.Adapter{}.NewClient(
-		platform.Account{ID: account, Endpoint: serve(t, fake), Credentials: privateKey(fake.PrivateKey())},
+		platform.Account{Holder: platform.Holder{ID: account, Credentials: privateKey(fake.PrivateKey())}, Endpoint: serve(t, fake)},
 		platform.NewTransport("test", platform.Limits{RequestsPerSecond: 1000, Burst: 1000, Concurrency: 8}, nil))
 	must(t, err)
 	must(t, client.Check(t.Context()))

@@ -117,6 +117,21 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: products
       type:
         scalar: numeric
+- name: com.github.laidoulaile.channel-operator.api.v1alpha1.ChannelInquiry
+  map:
+    fields:
+    - name: answer
+      type:
+        scalar: string
+    - name: noticeID
+      type:
+        scalar: string
+    - name: platformType
+      type:
+        scalar: string
+    - name: subject
+      type:
+        scalar: string
 - name: com.github.laidoulaile.channel-operator.api.v1alpha1.ChannelLimits
   map:
     fields:
@@ -135,6 +150,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: count
       type:
         scalar: numeric
+    - name: detail
+      type:
+        scalar: string
     - name: id
       type:
         scalar: string
@@ -239,6 +257,12 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - type
+    - name: inquiries
+      type:
+        list:
+          elementType:
+            namedType: com.github.laidoulaile.channel-operator.api.v1alpha1.ChannelInquiry
+          elementRelationship: atomic
     - name: lastHandledRequestedAt
       type:
         scalar: string
@@ -272,6 +296,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: persons
       type:
         scalar: numeric
+    - name: ref
+      type:
+        scalar: string
     - name: refunded
       type:
         scalar: numeric
@@ -287,12 +314,24 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: allowLegacySign
       type:
         scalar: boolean
+    - name: members
+      type:
+        namedType: com.github.laidoulaile.channel-operator.api.v1alpha1.DouyinMembers
     - name: refunds
       type:
         namedType: com.github.laidoulaile.channel-operator.api.v1alpha1.DouyinRefunds
     - name: thirdPartyCodes
       type:
         namedType: com.github.laidoulaile.channel-operator.api.v1alpha1.DouyinThirdPartyCodes
+- name: com.github.laidoulaile.channel-operator.api.v1alpha1.DouyinMembers
+  map:
+    fields:
+    - name: reason
+      type:
+        scalar: string
+    - name: updates
+      type:
+        scalar: string
 - name: com.github.laidoulaile.channel-operator.api.v1alpha1.DouyinRefunds
   map:
     fields:
@@ -335,6 +374,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             namedType: com.github.laidoulaile.channel-operator.api.v1alpha1.Code
           elementRelationship: atomic
+    - name: deadline
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
     - name: id
       type:
         scalar: string
@@ -353,6 +395,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: refund
       type:
         namedType: com.github.laidoulaile.channel-operator.api.v1alpha1.NotifiedRefund
+    - name: reply
+      type:
+        namedType: com.github.laidoulaile.channel-operator.api.v1alpha1.NotificationReply
     - name: sealed
       type:
         scalar: string
@@ -365,6 +410,15 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: type
       type:
         namedType: com.github.laidoulaile.channel-operator.api.v1alpha1.NotificationType
+- name: com.github.laidoulaile.channel-operator.api.v1alpha1.NotificationReply
+  map:
+    fields:
+    - name: result
+      type:
+        namedType: com.github.laidoulaile.channel-operator.api.v1alpha1.Result
+    - name: sealed
+      type:
+        scalar: string
 - name: com.github.laidoulaile.channel-operator.api.v1alpha1.NotificationType
   scalar: string
 - name: com.github.laidoulaile.channel-operator.api.v1alpha1.NotifiedRefund
@@ -400,6 +454,18 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: stock
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+- name: com.github.laidoulaile.channel-operator.api.v1alpha1.OrderAnswer
+  map:
+    fields:
+    - name: at
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: notificationID
+      type:
+        scalar: string
+    - name: result
+      type:
+        namedType: com.github.laidoulaile.channel-operator.api.v1alpha1.Result
 - name: com.github.laidoulaile.channel-operator.api.v1alpha1.OrderConfirmation
   map:
     fields:
@@ -496,6 +562,12 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.laidoulaile.channel-operator.api.v1alpha1.OrderVoucherStatus
   map:
     fields:
+    - name: answers
+      type:
+        list:
+          elementType:
+            namedType: com.github.laidoulaile.channel-operator.api.v1alpha1.OrderAnswer
+          elementRelationship: atomic
     - name: codes
       type:
         list:
@@ -653,6 +725,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: rules
       type:
         namedType: com.github.laidoulaile.channel-operator.api.v1alpha1.ProductRules
+    - name: saleEnd
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: saleStart
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
     - name: skus
       type:
         list:
@@ -707,6 +785,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: refundID
       type:
         scalar: string
+- name: com.github.laidoulaile.channel-operator.api.v1alpha1.Result
+  scalar: string
 - name: com.github.laidoulaile.channel-operator.api.v1alpha1.SCTTChannel
   map:
     fields:

@@ -23,6 +23,8 @@ type ChannelNoticeApplyConfiguration struct {
 	Count *int64 `json:"count,omitempty"`
 	// receivedAt is when the newest was received.
 	ReceivedAt *v1.MicroTime `json:"receivedAt,omitempty"`
+	// detail is what the newest says, where its content is understood.
+	Detail *string `json:"detail,omitempty"`
 	// sealed is the newest raw body, age-encrypted, base64. Absent if it is too
 	// large to keep on the Channel.
 	Sealed *string `json:"sealed,omitempty"`
@@ -71,6 +73,14 @@ func (b *ChannelNoticeApplyConfiguration) WithCount(value int64) *ChannelNoticeA
 // If called multiple times, the ReceivedAt field is set to the value of the last call.
 func (b *ChannelNoticeApplyConfiguration) WithReceivedAt(value v1.MicroTime) *ChannelNoticeApplyConfiguration {
 	b.ReceivedAt = &value
+	return b
+}
+
+// WithDetail sets the Detail field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Detail field is set to the value of the last call.
+func (b *ChannelNoticeApplyConfiguration) WithDetail(value string) *ChannelNoticeApplyConfiguration {
+	b.Detail = &value
 	return b
 }
 

@@ -29,6 +29,8 @@ type ChannelStatusApplyConfiguration struct {
 	// notices are pushes of a kind we do not know that name no order: the newest of
 	// each kind and subject.
 	Notices []ChannelNoticeApplyConfiguration `json:"notices,omitempty"`
+	// inquiries are what the platform said when asked about what notices name.
+	Inquiries []ChannelInquiryApplyConfiguration `json:"inquiries,omitempty"`
 }
 
 // ChannelStatusApplyConfiguration constructs a declarative configuration of the ChannelStatus type for use with
@@ -101,6 +103,19 @@ func (b *ChannelStatusApplyConfiguration) WithNotices(values ...*ChannelNoticeAp
 			panic("nil value passed to WithNotices")
 		}
 		b.Notices = append(b.Notices, *values[i])
+	}
+	return b
+}
+
+// WithInquiries adds the given value to the Inquiries field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Inquiries field.
+func (b *ChannelStatusApplyConfiguration) WithInquiries(values ...*ChannelInquiryApplyConfiguration) *ChannelStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithInquiries")
+		}
+		b.Inquiries = append(b.Inquiries, *values[i])
 	}
 	return b
 }

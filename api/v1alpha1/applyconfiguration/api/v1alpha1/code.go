@@ -9,10 +9,12 @@ package v1alpha1
 //
 // Code is a voucher code, recognisable but not usable.
 type CodeApplyConfiguration struct {
-	// id is a keyed hash of the code.
+	// id is a keyed hash of the code, or of ref where the platform has one.
 	ID *string `json:"id,omitempty"`
 	// hint is the code, masked.
 	Hint *string `json:"hint,omitempty"`
+	// ref is the platform's own id of the code, where it has one that is not the code.
+	Ref *string `json:"ref,omitempty"`
 	// persons is how many persons (or uses) the code admits.
 	Persons *int64 `json:"persons,omitempty"`
 	// used is how many of them are used.
@@ -40,6 +42,14 @@ func (b *CodeApplyConfiguration) WithID(value string) *CodeApplyConfiguration {
 // If called multiple times, the Hint field is set to the value of the last call.
 func (b *CodeApplyConfiguration) WithHint(value string) *CodeApplyConfiguration {
 	b.Hint = &value
+	return b
+}
+
+// WithRef sets the Ref field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Ref field is set to the value of the last call.
+func (b *CodeApplyConfiguration) WithRef(value string) *CodeApplyConfiguration {
+	b.Ref = &value
 	return b
 }
 

@@ -15,6 +15,8 @@ type DouyinChannelApplyConfiguration struct {
 	ThirdPartyCodes *DouyinThirdPartyCodesApplyConfiguration `json:"thirdPartyCodes,omitempty"`
 	// refunds says what a refund request gets.
 	Refunds *DouyinRefundsApplyConfiguration `json:"refunds,omitempty"`
+	// members says what becomes of a member's changes. Default: they are accepted.
+	Members *DouyinMembersApplyConfiguration `json:"members,omitempty"`
 	// allowLegacySign accepts an SPI signed only by the legacy MD5 sign.
 	AllowLegacySign *bool `json:"allowLegacySign,omitempty"`
 }
@@ -46,6 +48,14 @@ func (b *DouyinChannelApplyConfiguration) WithThirdPartyCodes(value *DouyinThird
 // If called multiple times, the Refunds field is set to the value of the last call.
 func (b *DouyinChannelApplyConfiguration) WithRefunds(value *DouyinRefundsApplyConfiguration) *DouyinChannelApplyConfiguration {
 	b.Refunds = value
+	return b
+}
+
+// WithMembers sets the Members field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Members field is set to the value of the last call.
+func (b *DouyinChannelApplyConfiguration) WithMembers(value *DouyinMembersApplyConfiguration) *DouyinChannelApplyConfiguration {
+	b.Members = value
 	return b
 }
 

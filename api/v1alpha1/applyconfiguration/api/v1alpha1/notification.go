@@ -34,6 +34,11 @@ type NotificationApplyConfiguration struct {
 	Truncated *bool `json:"truncated,omitempty"`
 	// refund the push speaks of.
 	Refund *NotifiedRefundApplyConfiguration `json:"refund,omitempty"`
+	// deadline is when the platform gives up waiting for the answer that its push asks
+	// for; absent if it asks for none.
+	Deadline *v1.Time `json:"deadline,omitempty"`
+	// reply is what the platform was told, where its push asked for more than a receipt.
+	Reply *NotificationReplyApplyConfiguration `json:"reply,omitempty"`
 	// sealed is the raw body, age-encrypted to the Channel's recipients, base64.
 	Sealed *string `json:"sealed,omitempty"`
 }
@@ -126,6 +131,22 @@ func (b *NotificationApplyConfiguration) WithTruncated(value bool) *Notification
 // If called multiple times, the Refund field is set to the value of the last call.
 func (b *NotificationApplyConfiguration) WithRefund(value *NotifiedRefundApplyConfiguration) *NotificationApplyConfiguration {
 	b.Refund = value
+	return b
+}
+
+// WithDeadline sets the Deadline field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Deadline field is set to the value of the last call.
+func (b *NotificationApplyConfiguration) WithDeadline(value v1.Time) *NotificationApplyConfiguration {
+	b.Deadline = &value
+	return b
+}
+
+// WithReply sets the Reply field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Reply field is set to the value of the last call.
+func (b *NotificationApplyConfiguration) WithReply(value *NotificationReplyApplyConfiguration) *NotificationApplyConfiguration {
+	b.Reply = value
 	return b
 }
 

@@ -15,7 +15,7 @@ import (
 //
 // OrderVoucherStatus is what is known of the order and its vouchers.
 type OrderVoucherStatusApplyConfiguration struct {
-	// conditions are Ready, always, and Reconciling and Stalled, only while true.
+	// conditions are Ready, always, and Reconciling, Stalled and AtRisk, only while true.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// observedGeneration is the generation this status speaks of; -1 before the first look.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
@@ -33,8 +33,10 @@ type OrderVoucherStatusApplyConfiguration struct {
 	Totals *OrderTotalsApplyConfiguration `json:"totals,omitempty"`
 	// confirmed is the platform's own answer this status agrees with.
 	Confirmed *OrderConfirmationApplyConfiguration `json:"confirmed,omitempty"`
-	// deadline is when the platform gives up waiting for us, where it sets one.
+	// deadline is when the platform gives up waiting for an answer that is owed to it.
 	Deadline *metav1.Time `json:"deadline,omitempty"`
+	// answers are what the platform was told later than in the reply to its push.
+	Answers []OrderAnswerApplyConfiguration `json:"answers,omitempty"`
 }
 
 // OrderVoucherStatusApplyConfiguration constructs a declarative configuration of the OrderVoucherStatus type for use with
@@ -135,5 +137,18 @@ func (b *OrderVoucherStatusApplyConfiguration) WithConfirmed(value *OrderConfirm
 // If called multiple times, the Deadline field is set to the value of the last call.
 func (b *OrderVoucherStatusApplyConfiguration) WithDeadline(value metav1.Time) *OrderVoucherStatusApplyConfiguration {
 	b.Deadline = &value
+	return b
+}
+
+// WithAnswers adds the given value to the Answers field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Answers field.
+func (b *OrderVoucherStatusApplyConfiguration) WithAnswers(values ...*OrderAnswerApplyConfiguration) *OrderVoucherStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithAnswers")
+		}
+		b.Answers = append(b.Answers, *values[i])
+	}
 	return b
 }

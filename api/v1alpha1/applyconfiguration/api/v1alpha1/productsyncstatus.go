@@ -33,6 +33,10 @@ type ProductSyncStatusApplyConfiguration struct {
 	SupplierCode *string `json:"supplierCode,omitempty"`
 	// review is the platform's review result and its reason.
 	Review *ProductReviewApplyConfiguration `json:"review,omitempty"`
+	// saleStart is when the platform begins to sell it, where it says.
+	SaleStart *metav1.Time `json:"saleStart,omitempty"`
+	// saleEnd is when the platform ends selling it, where it says.
+	SaleEnd *metav1.Time `json:"saleEnd,omitempty"`
 	// priceRange over the days on sale.
 	PriceRange *PriceRangeApplyConfiguration `json:"priceRange,omitempty"`
 	// summary is what the columns print.
@@ -128,6 +132,22 @@ func (b *ProductSyncStatusApplyConfiguration) WithSupplierCode(value string) *Pr
 // If called multiple times, the Review field is set to the value of the last call.
 func (b *ProductSyncStatusApplyConfiguration) WithReview(value *ProductReviewApplyConfiguration) *ProductSyncStatusApplyConfiguration {
 	b.Review = value
+	return b
+}
+
+// WithSaleStart sets the SaleStart field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the SaleStart field is set to the value of the last call.
+func (b *ProductSyncStatusApplyConfiguration) WithSaleStart(value metav1.Time) *ProductSyncStatusApplyConfiguration {
+	b.SaleStart = &value
+	return b
+}
+
+// WithSaleEnd sets the SaleEnd field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the SaleEnd field is set to the value of the last call.
+func (b *ProductSyncStatusApplyConfiguration) WithSaleEnd(value metav1.Time) *ProductSyncStatusApplyConfiguration {
+	b.SaleEnd = &value
 	return b
 }
 

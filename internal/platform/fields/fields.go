@@ -1,0 +1,317 @@
+// Package fields reads a platform's JSON field by field: numbers that may be written as
+// texts, absent fields that may be null or "", and the first thing that is wrong, told by
+// its path and never by its value, for a value may be a secret. It knows no platform.
+package fields
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// MaxID is how many runes an id has at most, as the API bounds it.
+const MaxID = 128
+
+// China is the zone of Chinese platforms' days and times. China has had no daylight
+// saving time since 1991, so a fixed zone is exact.
+var China = time.FixedZone("UTC+8", 8*60*60)
+
+// Object is a JSON object that is read field by field. Numbers may be written as
+// numbers or as texts; null and "" are absent. The first field that is wrong is
+// kept in fault, by its path and never by its value: a value may be a secret.
+type Object struct {
+	path   string
+	fields map[string]json.RawMessage
+	fault  *fault
+}
+
+// fault is shared by an object and all the objects within it.
+type fault struct{ text string }
+
+// FromForm makes an object of a form, whose values become its texts.
+func FromForm(form url.Values) Object {
+	o := Object{fields: map[string]json.RawMessage{}, fault: &fault{}}
+	for name := range form {
+		o.fields[name], _ = json.Marshal(form.Get(name)) // a string always marshals
+	}
+	return o
+}
+
+// Parse reads text that is exactly one JSON object.
+func Parse(text []byte) (Object, bool) {
+	o := Object{fault: &fault{}}
+	err := json.Unmarshal(text, &o.fields)
+	return o, err == nil && o.fields != nil
+}
+
+// Fault is the first thing that was wrong, such as "order.count is negative"; empty if
+// nothing was.
+func (o Object) Fault() string { return o.fault.text }
+
+// Quiet is the object again, whose faults are nobody's concern.
+func (o Object) Quiet() Object { return Object{path: o.path, fields: o.fields, fault: &fault{}} }
+
+// Raw is the field as it was written; nil if absent.
+func (o Object) Raw(name string) json.RawMessage {
+	if !o.Has(name) {
+		return nil
+	}
+	return o.fields[name]
+}
+
+// Fail keeps the first fault.
+func (o Object) Fail(name, rule string) {
+	if o.fault.text == "" {
+		o.fault.text = o.path + name + " " + rule
+	}
+}
+
+// Has reports whether the field is there and says something.
+func (o Object) Has(name string) bool {
+	switch strings.TrimSpace(string(o.fields[name])) {
+	case "", "null", `""`:
+		return false
+	}
+	return true
+}
+
+// Require faults the first of the fields that is absent.
+func (o Object) Require(names ...string) {
+	for _, name := range names {
+		if !o.Has(name) {
+			o.Fail(name, "is missing")
+			return
+		}
+	}
+}
+
+// scalar gives the text of a string or a number; quoted tells which it was.
+func (o Object) scalar(name string) (text string, quoted bool) {
+	if !o.Has(name) {
+		return "", false
+	}
+	raw := o.fields[name]
+	switch c := raw[0]; {
+	case c == '"':
+		if err := json.Unmarshal(raw, &text); err != nil {
+			o.Fail(name, "is not a JSON string")
+		}
+		return text, true
+	case c == '-' || '0' <= c && c <= '9':
+		return string(raw), false
+	}
+	o.Fail(name, "is neither a text nor a number")
+	return "", false
+}
+
+// Text reads a field that has no rules of its own.
+func (o Object) Text(name string) string {
+	text, _ := o.scalar(name)
+	return text
+}
+
+// Exact reads a text that must be kept as it is: as a number it must be written as
+// plain digits, because any other way could stand for the same number.
+func (o Object) Exact(name string) string {
+	text, quoted := o.scalar(name)
+	if !quoted && strings.ContainsFunc(text, func(r rune) bool { return r < '0' || r > '9' }) {
+		o.Fail(name, "is a number that is not written as plain digits")
+	}
+	return text
+}
+
+// ID reads an identifier: exact, at most MaxID runes, all of them printable.
+func (o Object) ID(name string) string {
+	text := o.Exact(name)
+	if utf8.RuneCountInString(text) > MaxID {
+		o.Fail(name, fmt.Sprintf("is longer than %d characters", MaxID))
+	}
+	// RuneError stands where the sender's bytes were no UTF-8: the id is not known exactly.
+	if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }) {
+		o.Fail(name, "holds characters that no id has")
+	}
+	return text
+}
+
+// Integer reads a whole number; nil if absent.
+func (o Object) Integer(name string) *int64 {
+	text, _ := o.scalar(name)
+	if text == "" {
+		return nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		o.Fail(name, "is not a whole number")
+		return nil
+	}
+	return &n
+}
+
+// Count reads a whole number that is not negative; nil if absent.
+func (o Object) Count(name string) *int64 {
+	n := o.Integer(name)
+	if n != nil && *n < 0 {
+		o.Fail(name, "is negative")
+		return nil
+	}
+	return n
+}
+
+// Boolean reads true or false, as such or as a text; nil if absent.
+func (o Object) Boolean(name string) *bool {
+	if !o.Has(name) {
+		return nil
+	}
+	value, err := strconv.ParseBool(strings.Trim(string(o.fields[name]), `"`))
+	if err != nil {
+		o.Fail(name, "is neither true nor false")
+		return nil
+	}
+	return &value
+}
+
+// Bounds of a 13-digit epoch time in milliseconds within the years 2000 to 2100.
+const (
+	minMillis = 1_000_000_000_000
+	maxMillis = 4_102_444_800_000
+)
+
+// maxDate is the last instant of the year 9999 in China: an open-ended season may
+// say so.
+const maxDate = 253_402_271_999_999
+
+// Millis reads when something happened, as milliseconds since 1970; zero if absent.
+func (o Object) Millis(name string) time.Time {
+	ms := o.Count(name)
+	if ms == nil {
+		return time.Time{}
+	}
+	if *ms < minMillis || *ms >= maxMillis {
+		o.Fail(name, "is not a time in milliseconds within the years 2000 to 2100")
+		return time.Time{}
+	}
+	return time.UnixMilli(*ms).UTC()
+}
+
+// Instant reads when something happened, as seconds or milliseconds since 1970, told
+// apart by their size; zero if absent.
+func (o Object) Instant(name string) time.Time {
+	n := o.Count(name)
+	switch {
+	case n == nil || *n == 0:
+		return time.Time{}
+	case *n >= minMillis/1000 && *n < maxMillis/1000:
+		return time.Unix(*n, 0).UTC()
+	case *n >= minMillis && *n < maxMillis:
+		return time.UnixMilli(*n).UTC()
+	}
+	o.Fail(name, "is not a time in seconds or milliseconds within the years 2000 to 2100")
+	return time.Time{}
+}
+
+// Day reads milliseconds since 1970 as the midnight in China of the day they fall
+// in; zero if absent.
+func (o Object) Day(name string) time.Time {
+	ms := o.Count(name)
+	if ms == nil {
+		return time.Time{}
+	}
+	if *ms > maxDate {
+		o.Fail(name, "is not a day before the year 10000")
+		return time.Time{}
+	}
+	y, m, d := time.UnixMilli(*ms).In(China).Date()
+	return time.Date(y, m, d, 0, 0, 0, 0, China)
+}
+
+// LocalTime reads yyyy-MM-dd HH:mm:ss in China; zero if absent.
+func (o Object) LocalTime(name string) time.Time {
+	text, _ := o.scalar(name)
+	if text == "" {
+		return time.Time{}
+	}
+	at, ok := parseLocal(text)
+	if !ok || at.UnixMilli() < minMillis || at.UnixMilli() >= maxMillis {
+		o.Fail(name, "is not a time yyyy-MM-dd HH:mm:ss within the years 2000 to 2100")
+		return time.Time{}
+	}
+	return at
+}
+
+func parseLocal(text string) (time.Time, bool) {
+	at, err := time.ParseInLocation(time.DateTime, text, China)
+	// The length refuses fractions of a second, which time.Parse accepts unasked.
+	return at.UTC(), err == nil && len(text) == len(time.DateTime)
+}
+
+// Object reads an object within, or a text that holds one, as in a form; an absent
+// one has no fields.
+func (o Object) Object(name string) Object {
+	inner := Object{path: o.path + name + ".", fault: o.fault}
+	if !o.Has(name) {
+		return inner
+	}
+	raw := o.fields[name]
+	if raw[0] == '"' {
+		raw = json.RawMessage(o.Text(name))
+	}
+	if err := json.Unmarshal(raw, &inner.fields); err != nil {
+		o.Fail(name, "is not a JSON object")
+	}
+	return inner
+}
+
+// Objects reads a list of objects; nil if absent.
+func (o Object) Objects(name string) []Object {
+	var list []Object
+	for i, raw := range o.list(name) {
+		inner := Object{path: fmt.Sprintf("%s%s[%d].", o.path, name, i), fault: o.fault}
+		if err := json.Unmarshal(raw, &inner.fields); err != nil {
+			o.Fail(name, "is not a list of JSON objects")
+		}
+		list = append(list, inner)
+	}
+	return list
+}
+
+// Texts reads a list of texts; nil if absent.
+func (o Object) Texts(name string) []string {
+	var list []string
+	for _, raw := range o.list(name) {
+		var text string
+		if err := json.Unmarshal(raw, &text); err != nil {
+			o.Fail(name, "is not a list of texts")
+		}
+		list = append(list, text)
+	}
+	return list
+}
+
+func (o Object) list(name string) []json.RawMessage {
+	if !o.Has(name) {
+		return nil
+	}
+	var list []json.RawMessage
+	if err := json.Unmarshal(o.fields[name], &list); err != nil {
+		o.Fail(name, "is not a list")
+	}
+	return list
+}
+
+// Shorten makes a text of the platform fit to show: at most limit runes, valid
+// UTF-8, on one line.
+func Shorten(text string, limit int) string {
+	oneLine := func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}
+	runes := []rune(strings.TrimSpace(strings.Map(oneLine, text)))
+	return string(runes[:min(len(runes), limit)])
+}
