@@ -219,8 +219,9 @@ type KnownCode struct {
 type Recorded struct {
 	// Result as it was replied.
 	Result string
-	// CodeIDs the notification names, in its order.
-	CodeIDs []string
+	// CodeIDs the notification names, in its order, and the platform's own ids of them,
+	// each empty where it gave none.
+	CodeIDs, Refs []string
 }
 
 // Answer is what an Inquiry gets.

@@ -48,6 +48,9 @@ type Call struct {
 	URL    string
 	Header http.Header
 	Body   []byte
+	// PerSecond is how often the platform allows the Op in the long run, for all that the
+	// account asks; zero if it names no such limit.
+	PerSecond int
 	// Classify reads a 2xx answer and says whether it is a failure all the same, as an
 	// *Error. It is where an adapter's code table is applied.
 	Classify func(answer []byte) error
@@ -61,6 +64,7 @@ type Transport struct {
 	channel string
 	client  *http.Client
 	limiter *rate.Limiter
+	perOp   sync.Map // Op → *rate.Limiter
 	turns   chan struct{}
 	breaker *gobreaker.CircuitBreaker[[]byte]
 
@@ -110,7 +114,7 @@ func (t *Transport) inTurn(ctx context.Context, call Call) ([]byte, error) {
 	patience := patienceOf(ctx)
 	ctx, cancel := context.WithTimeout(ctx, callTimeout+2*patience)
 	defer cancel()
-	if err := t.awaitTurn(ctx, call.Op, patience); err != nil {
+	if err := t.awaitTurn(ctx, call, patience); err != nil {
 		return nil, err
 	}
 	defer func() { <-t.turns }()
@@ -126,17 +130,18 @@ func (t *Transport) inTurn(ctx context.Context, call Call) ([]byte, error) {
 }
 
 // awaitTurn takes a turn of the account, or says why there is none.
-func (t *Transport) awaitTurn(ctx context.Context, op string, patience time.Duration) error {
+func (t *Transport) awaitTurn(ctx context.Context, call Call, patience time.Duration) error {
+	op := call.Op
 	if wait := t.waiting(); wait > 0 {
 		return throttled(op, askedToWait, wait)
 	}
-	turn := t.limiter.Reserve()
-	if delay := turn.Delay(); delay > patience {
-		turn.Cancel()
-		return throttled(op, "the account's request rate is used up", delay)
-	} else if !sleep(ctx, delay) {
-		turn.Cancel()
-		return failed(op, ctx.Err())
+	if err := pace(ctx, op, t.limiter, "the account's request rate is used up", patience); err != nil {
+		return err
+	}
+	if own := t.limiterOf(call); own != nil {
+		if err := pace(ctx, op, own, "the platform's own limit on this call is used up", patience); err != nil {
+			return err
+		}
 	}
 	if !t.enter(ctx, patience) {
 		if ctx.Err() != nil {
@@ -150,6 +155,30 @@ func (t *Transport) awaitTurn(ctx context.Context, op string, patience time.Dura
 		return throttled(op, askedToWait, wait)
 	}
 	return nil
+}
+
+// pace waits until the limiter lets a call through, if that is soon enough.
+func pace(ctx context.Context, op string, limiter *rate.Limiter, full string, patience time.Duration) error {
+	turn := limiter.Reserve()
+	delay := turn.Delay()
+	if delay > patience {
+		turn.Cancel()
+		return throttled(op, full, delay)
+	}
+	if !sleep(ctx, delay) {
+		turn.Cancel()
+		return failed(op, ctx.Err())
+	}
+	return nil
+}
+
+// limiterOf is the call's own limiter; nil if the platform names no limit for it.
+func (t *Transport) limiterOf(call Call) *rate.Limiter {
+	if call.PerSecond <= 0 {
+		return nil
+	}
+	limiter, _ := t.perOp.LoadOrStore(call.Op, rate.NewLimiter(rate.Limit(call.PerSecond), call.PerSecond))
+	return limiter.(*rate.Limiter)
 }
 
 // enter takes a place among the calls under way; a free one is taken without patience too.
