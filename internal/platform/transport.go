@@ -177,7 +177,10 @@ func (t *Transport) limiterOf(call Call) *rate.Limiter {
 	if call.PerSecond <= 0 {
 		return nil
 	}
-	limiter, _ := t.perOp.LoadOrStore(call.Op, rate.NewLimiter(rate.Limit(call.PerSecond), call.PerSecond))
+	// A quarter may go out at once and three quarters follow in a second, so that no second
+	// has more than is allowed.
+	made := rate.NewLimiter(rate.Limit(call.PerSecond)*3/4, max(1, call.PerSecond/4))
+	limiter, _ := t.perOp.LoadOrStore(call.Op, made)
 	return limiter.(*rate.Limiter)
 }
 

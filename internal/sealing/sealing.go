@@ -32,7 +32,7 @@ const (
 	codeIDBytes = 16
 	// madeCodeBytes of the HMAC make a code: 80 bits.
 	madeCodeBytes = 10
-	mask        = "•••"
+	mask          = "•••"
 )
 
 // Sealer seals for one Channel. It is safe for concurrent use.
