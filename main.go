@@ -161,6 +161,9 @@ func stripSealed(object any) (any, error) {
 		voucher.ManagedFields = nil
 		for i := range voucher.Spec.Notifications {
 			voucher.Spec.Notifications[i].Sealed = ""
+			if reply := voucher.Spec.Notifications[i].Reply; reply != nil {
+				reply.Sealed = ""
+			}
 		}
 	}
 	return object, nil
@@ -172,7 +175,7 @@ func assemble(ctx context.Context, mgr ctrl.Manager, config *rest.Config, o opti
 	if err != nil {
 		return fmt.Errorf("make the ledger's client: %w", err)
 	}
-	book := ledger.New(direct)
+	book := ledger.New(direct, mgr.GetCache())
 	registry := accounts.NewRegistry(accounts.Options{
 		Adapters: adapters, Channels: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Writer: direct,
 		RoundTripper: platform.NewRoundTripper(o.allowPrivate), AllowPrivate: o.allowPrivate,
@@ -214,6 +217,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, registry *accounts.Re
 	}
 	return errors.Join(
 		controllers.AddIndexes(ctx, mgr.GetFieldIndexer()),
+		ledger.AddIndexes(ctx, mgr.GetFieldIndexer()),
 		(&controllers.ChannelReconciler{Client: mgr.GetClient(), Events: events, Accounts: registry, Discoverer: book,
 			PushPath: webhookserver.WebhookPath, Now: time.Now, Doubts: doubts}).SetupWithManager(mgr),
 		(&controllers.ProductSyncReconciler{Client: mgr.GetClient(), Events: events, Accounts: registry,

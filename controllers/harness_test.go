@@ -139,7 +139,7 @@ func (s *stack) run() {
 		}},
 	})
 	must(s.T, err)
-	s.book = ledger.New(s.api)
+	s.book = ledger.New(s.api, s.api)
 	s.registry = accounts.NewRegistry(accounts.Options{
 		Adapters: map[v1alpha1.Platform]platform.Adapter{v1alpha1.PlatformFliggy: fliggy.Adapter{}},
 		Channels: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Writer: s.api,

@@ -105,6 +105,8 @@ type result struct {
 	account *accounts.Account
 	kind    string
 	err     error
+	// reply is what the platform asked for; nil where the outcome says it all.
+	reply *platform.Reply
 }
 
 func (h *handler) serve(w http.ResponseWriter, r *http.Request, at route) {
@@ -112,6 +114,9 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, at route) {
 	got := h.receive(w, r, at)
 	h.observe(r, at, got, time.Since(start))
 	reply := at.receiver.Reply(at.tail, got.outcome)
+	if got.reply != nil && got.outcome.Accepted() {
+		reply = *got.reply
+	}
 	w.Header().Set("Content-Type", reply.ContentType)
 	w.WriteHeader(reply.Status)
 	_, _ = w.Write(reply.Body)
@@ -134,24 +139,105 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, at route) resu
 		return got.refuse(platform.OutcomeMalformed, err)
 	}
 	got.kind = message.Type()
+	if challenge, ok := message.(platform.Challenge); ok && at.channel == nil && message.Account() == "" {
+		return h.meet(at, challenge, got)
+	}
 	if got.account, err = h.account(at, message); err != nil {
 		return got.refuse(outcomeOf(err), err)
 	}
 	if err := h.checkSender(r, got.account, message, push.Query.Get("token")); err != nil {
-		return got.refuse(platform.OutcomeForged, err)
+		return got.refuse(outcomeOf(err), err)
 	}
+	// A platform that hangs up gives nothing back: the push in hand is recorded all the same.
+	ctx := context.WithoutCancel(r.Context())
+	switch m := message.(type) {
+	case platform.Challenge:
+		return got.answered(m.Echo())
+	case platform.Inquiry:
+		return h.answer(ctx, push, m, got)
+	}
+	return h.record(ctx, push, message, got)
+}
+
+// record has what a push says made durable.
+func (h *handler) record(ctx context.Context, push platform.Push, message platform.Message, got result) result {
 	events, err := message.Events()
 	if err != nil {
 		return got.refuse(platform.OutcomeMalformed, err)
 	}
-	// A platform that hangs up gives nothing back: the push in hand is recorded all the same.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), commitBudget)
+	ctx, cancel := context.WithTimeout(ctx, commitBudget)
 	defer cancel()
-	got.outcome, got.err = h.recorder.Record(ctx, got.account, push, events)
-	if got.err != nil && got.outcome.Accepted() {
-		got.outcome = platform.OutcomeRetry // an error is no promise
-	}
+	got.outcome, got.err = h.commit(ctx, got.account, push, events)
 	return got
+}
+
+func (h *handler) commit(ctx context.Context, account *accounts.Account, push platform.Push, events []platform.Event) (platform.Outcome, error) {
+	outcome, err := h.recorder.Record(ctx, account, push, events)
+	if err != nil && outcome.Accepted() {
+		outcome = platform.OutcomeRetry // an error is no promise
+	}
+	return outcome, err
+}
+
+// answer looks up what an inquiry must know, has what it decides recorded, and replies.
+// What turns out to be recorded already, by another replica or before a crash, is looked
+// at afresh and answered as it was then.
+func (h *handler) answer(ctx context.Context, push platform.Push, inquiry platform.Inquiry, got result) result {
+	ctx, cancel := context.WithTimeout(ctx, answerBudget)
+	defer cancel()
+	lookup := inquiry.Asks()
+	for _, fresh := range []bool{false, true} {
+		known, err := h.recorder.Look(ctx, got.account, lookup, fresh)
+		if err != nil {
+			return got.refuse(platform.OutcomeRetry, err)
+		}
+		answer, err := inquiry.Answer(got.account.Holder, known)
+		if err != nil {
+			return got.refuse(outcomeOf(err), err)
+		}
+		if answer.Recorded {
+			return got.with(platform.OutcomeDuplicate, answer.Reply)
+		}
+		if len(answer.Events) == 0 {
+			return got.answered(answer.Reply)
+		}
+		outcome, err := h.commit(ctx, got.account, push, answer.Events)
+		if !outcome.Accepted() {
+			return got.refuse(outcome, err)
+		}
+		if outcome != platform.OutcomeDuplicate || len(lookup.Orders) == 0 {
+			return got.with(outcome, answer.Reply)
+		}
+	}
+	return got.refuse(platform.OutcomeRetry, errors.New("recorded before, and what was answered is not to be found"))
+}
+
+// meet answers a platform that asks, in nobody's name, whether we are there. If it signs
+// that, some account must have the key.
+func (h *handler) meet(at route, challenge platform.Challenge, got result) result {
+	if !challenge.Signed() {
+		return got.answered(challenge.Echo())
+	}
+	all, err := h.accounts.OnPlatform(at.platform)
+	if err != nil {
+		return got.refuse(outcomeOf(err), err)
+	}
+	for _, account := range all {
+		if _, err := challenge.Verify(account.Holder); err == nil {
+			return got.answered(challenge.Echo())
+		}
+	}
+	return got.refuse(platform.OutcomeForged, errors.New("the signature is no account's"))
+}
+
+func (r result) with(outcome platform.Outcome, reply platform.Reply) result {
+	r.outcome, r.reply = outcome, &reply
+	return r
+}
+
+// answered is for what left nothing to record.
+func (r result) answered(reply platform.Reply) result {
+	return r.with(platform.OutcomeAnswered, reply)
 }
 
 func (r result) refuse(outcome platform.Outcome, err error) result {
@@ -159,10 +245,17 @@ func (r result) refuse(outcome platform.Outcome, err error) result {
 	return r
 }
 
-// outcomeOf tells an account that is certainly not there from one that cannot be told yet.
+// outcomeOf tells what will never be accepted from what fails on our side: an account
+// that is certainly not there from one that cannot be told yet, a wrong signature from
+// one that cannot be checked.
 func outcomeOf(err error) platform.Outcome {
-	if errors.Is(err, accounts.ErrUnknown) {
+	switch {
+	case errors.Is(err, accounts.ErrUnknown), errors.Is(err, platform.ErrOtherAccount):
 		return platform.OutcomeUnknownAccount
+	case errors.Is(err, platform.ErrForged):
+		return platform.OutcomeForged
+	case errors.Is(err, platform.ErrMalformed):
+		return platform.OutcomeMalformed
 	}
 	return platform.OutcomeRetry
 }
@@ -187,7 +280,7 @@ func (h *handler) checkSender(r *http.Request, account *accounts.Account, messag
 		return err
 	}
 	if !account.Guard.Admits(sealing.NewSecret(token), h.sender(r)) {
-		return errors.New("the token or the address is not the Channel's (spec.receive)")
+		return fmt.Errorf("%w: the token or the address is not the Channel's (spec.receive)", platform.ErrForged)
 	}
 	return nil
 }

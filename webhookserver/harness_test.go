@@ -71,6 +71,11 @@ type book struct {
 	// record decides; nil records.
 	record   func(context.Context) (platform.Outcome, error)
 	recorded []recorded
+
+	// look gives what is known; looks are whether each was fresh.
+	look     func(lookup platform.Lookup, fresh bool) (platform.Known, error)
+	looks    []bool
+	notReady bool
 }
 
 type found struct {
@@ -93,6 +98,31 @@ func (b *book) ByAccount(p v1alpha1.Platform, id string) (*accounts.Account, err
 
 func (b *book) ByName(name types.NamespacedName) (*accounts.Account, error) {
 	return b.find(name.String())
+}
+
+func (b *book) OnPlatform(p v1alpha1.Platform) ([]*accounts.Account, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.notReady {
+		return nil, accounts.ErrNotKnownYet
+	}
+	var all []*accounts.Account
+	for _, one := range b.accounts {
+		if one.account != nil && one.account.Platform == p && one.err == nil {
+			all = append(all, one.account)
+		}
+	}
+	return all, nil
+}
+
+func (b *book) Look(_ context.Context, _ *accounts.Account, lookup platform.Lookup, fresh bool) (platform.Known, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.looks = append(b.looks, fresh)
+	if b.look == nil {
+		return platform.Known{}, nil
+	}
+	return b.look(lookup, fresh)
 }
 
 func (b *book) find(key string) (*accounts.Account, error) {

@@ -34,6 +34,8 @@ const (
 	// commitBudget is how long a push may take to become durable: below the shortest
 	// deadline of a platform, so that it hears "retry" rather than nothing.
 	commitBudget = 4 * time.Second
+	// answerBudget is how long the answer to an inquiry may take: somebody waits for it.
+	answerBudget = 2 * time.Second
 	// shutdownTimeout is how long accepted pushes get to finish.
 	shutdownTimeout = 15 * time.Second
 )
@@ -42,11 +44,16 @@ const (
 type Accounts interface {
 	ByAccount(v1alpha1.Platform, string) (*accounts.Account, error)
 	ByName(types.NamespacedName) (*accounts.Account, error)
+	// OnPlatform gives all accounts of a platform.
+	OnPlatform(v1alpha1.Platform) ([]*accounts.Account, error)
 }
 
-// Recorder makes facts durable; *ledger.Ledger does.
+// Recorder makes facts durable, and knows what was; *ledger.Ledger does.
 type Recorder interface {
 	Record(context.Context, *accounts.Account, platform.Push, []platform.Event) (platform.Outcome, error)
+	// Look gives what must be known to answer an inquiry; a fresh look is at the API
+	// server itself.
+	Look(ctx context.Context, account *accounts.Account, lookup platform.Lookup, fresh bool) (platform.Known, error)
 }
 
 // Options of the server.

@@ -111,6 +111,22 @@ func (r *Registry) ByName(name types.NamespacedName) (*Account, error) {
 	return r.answer(e)
 }
 
+// OnPlatform gives all accounts of a platform that can receive. Error: ErrNotKnownYet.
+func (r *Registry) OnPlatform(p v1alpha1.Platform) ([]*Account, error) {
+	if !r.ready.Load() {
+		return nil, ErrNotKnownYet
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	var all []*Account
+	for id := range r.byID {
+		if account, err := r.answer(r.holder(id)); id.platform == p && err == nil {
+			all = append(all, account)
+		}
+	}
+	return all, nil
+}
+
 func (r *Registry) answer(e *entry) (*Account, error) {
 	switch {
 	case e == nil && r.ready.Load():

@@ -24,13 +24,15 @@ const maxAhead = 10 * time.Minute
 // Ledger writes facts. It is safe for concurrent use.
 type Ledger struct {
 	api    client.Client
+	cache  client.Reader
 	pushed *lastPush
 }
 
 // New makes a Ledger that writes with a client. The client must not read from a cache:
-// what a write is based on must be what the API server holds.
-func New(api client.Client) *Ledger {
-	return &Ledger{api: api, pushed: newLastPush(api)}
+// what a write is based on must be what the API server holds. Inquiries are answered from
+// the cache, which must have AddIndexes' indexes.
+func New(api client.Client, cache client.Reader) *Ledger {
+	return &Ledger{api: api, cache: cache, pushed: newLastPush(api)}
 }
 
 // Record makes the events of one push durable and says what became of them. With an

@@ -14,6 +14,7 @@ import (
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/accounts"
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
 const (
@@ -36,6 +37,7 @@ func (l *Ledger) recordNotice(ctx context.Context, account *accounts.Account, pu
 	notice := v1alpha1.ChannelNotice{
 		PlatformType: told.PlatformType, Subject: told.Subject, ID: told.MessageID, Count: 1,
 		ReceivedAt: metav1.NewMicroTime(push.ReceivedAt.UTC()), Sealed: sealed,
+		Detail: sealing.Cut(told.Detail, maxReason),
 	}
 	outcome := platform.OutcomeRecorded
 	err = retry.RetryOnConflict(patience, func() error {

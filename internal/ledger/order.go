@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -144,6 +145,9 @@ func superfluous(voucher *v1alpha1.OrderVoucher) map[string]bool {
 	count, weight, weights := len(voucher.Spec.Notifications), 0, map[string]int{}
 	for _, n := range voucher.Spec.Notifications {
 		weights[n.ID] = len(n.Sealed) + codeWeight*len(n.Codes)
+		if n.Reply != nil {
+			weights[n.ID] += len(n.Reply.Sealed)
+		}
 		weight += weights[n.ID]
 	}
 	drop := map[string]bool{}
@@ -159,9 +163,10 @@ func superfluous(voucher *v1alpha1.OrderVoucher) map[string]bool {
 	return drop
 }
 
-// issues is 1 for a notification that issued codes, else 0.
+// issues is 1 for a notification that issued codes, or asked for them, else 0.
 func issues(n v1alpha1.Notification) int {
-	if n.Type == v1alpha1.NotificationCodesIssued {
+	switch n.Type {
+	case v1alpha1.NotificationCodesIssued, v1alpha1.NotificationCodesRequested:
 		return 1
 	}
 	return 0
@@ -195,7 +200,27 @@ func seal(account *accounts.Account, push platform.Push, told *platform.OrderNot
 		at := metav1.NewMicroTime(told.OccurredAt.UTC())
 		notification.OccurredAt = &at
 	}
-	return notification, nil
+	if !told.Deadline.IsZero() {
+		at := metav1.NewTime(told.Deadline.UTC().Truncate(time.Second))
+		notification.Deadline = &at
+	}
+	notification.Reply, err = sealReply(account, told.Replied)
+	return notification, err
+}
+
+// sealReply keeps what the platform was told; the body of the reply, where it holds codes
+// made here, for those who may read them.
+func sealReply(account *accounts.Account, replied *platform.Replied) (*v1alpha1.NotificationReply, error) {
+	if replied == nil {
+		return nil, nil
+	}
+	reply := &v1alpha1.NotificationReply{Result: v1alpha1.Result(replied.Result)}
+	if len(replied.Body) == 0 {
+		return reply, nil
+	}
+	sealed, err := account.Sealer.Seal(replied.Body)
+	reply.Sealed = sealed
+	return reply, err
 }
 
 func refundOf(fact *platform.RefundFact) *v1alpha1.NotifiedRefund {
