@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/accounts"
@@ -165,6 +167,22 @@ func TestInquiryOfAForger(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Somebody waits for the answer: what hangs is answered "try again" within two seconds.
+func TestInquiryIsAnsweredInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		adapter := asking{open: func(m platform.Message) platform.Message { return inquiry{m, []string{"5"}, issues} }}
+		b := with(account(), nil)
+		b.record = func(ctx context.Context) (platform.Outcome, error) { <-ctx.Done(); return platform.OutcomeRetry, ctx.Err() }
+		options := b.options()
+		options.Receivers[v1alpha1.PlatformFliggy] = adapter
+		start := time.Now()
+		answered(t, post(webhookserver.NewHandler(options), byAccount+orderTail, sample(t, "order-refund.json")), 503, "retry later")
+		if took := time.Since(start); took > 2*time.Second || took < time.Second {
+			t.Errorf("answered after %s", took)
+		}
+	})
 }
 
 // challenge asks whether we are there, in nobody's name.
