@@ -292,6 +292,18 @@ func (o Object) Texts(name string) []string {
 	return list
 }
 
+// IDs reads a list of identifiers, each as ID does; nil if absent.
+func (o Object) IDs(name string) []string {
+	var list []string
+	for i, raw := range o.list(name) {
+		entry := fmt.Sprintf("%s[%d]", name, i)
+		inner := Object{path: o.path, fields: map[string]json.RawMessage{entry: raw}, fault: o.fault}
+		inner.Require(entry)
+		list = append(list, inner.ID(entry))
+	}
+	return list
+}
+
 func (o Object) list(name string) []json.RawMessage {
 	if !o.Has(name) {
 		return nil
