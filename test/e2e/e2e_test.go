@@ -109,7 +109,7 @@ func TestSeedBodiesAreRecordedOnceByEitherPath(t *testing.T) {
 	if again := w.settled(); again != settled {
 		t.Errorf("second copies changed resource versions:\n%s\n%s", settled, again)
 	}
-	if !strings.Contains(w.manager.scrape(t), `channel_operator_pushes_total{channel="`+w.namespace+`/fliggy",outcome="duplicate",platform="Fliggy",type="ORDER_SEND_CODE_NOTIFY"} 2`) {
+	if !strings.Contains(scrape(t, w.manager), `channel_operator_pushes_total{channel="`+w.namespace+`/fliggy",outcome="duplicate",platform="Fliggy",type="ORDER_SEND_CODE_NOTIFY"} 2`) {
 		t.Error("the two duplicates are not counted")
 	}
 }
@@ -409,7 +409,7 @@ func TestTokenIsAsked(t *testing.T) {
 			t.Errorf("token %s: %d", token, status)
 		}
 	}
-	if log := w.manager.log.String(); strings.Contains(log, "token=") || strings.Contains(log, "right") && strings.Contains(log, "?token") {
+	if log := w.manager.Log.String(); strings.Contains(log, "token=") || strings.Contains(log, "right") && strings.Contains(log, "?token") {
 		t.Error("the log shows a token")
 	}
 }
@@ -592,7 +592,7 @@ func TestSecretsStandNowhereInClear(t *testing.T) {
 		return nil
 	})
 	key := w.fake.PrivateKey()
-	for place, text := range map[string]string{"the API server": w.everythingStored(), "the log": w.manager.log.String(), "the metrics": w.manager.scrape(t)} {
+	for place, text := range map[string]string{"the API server": w.everythingStored(), "the log": w.manager.Log.String(), "the metrics": scrape(t, w.manager)} {
 		for _, secret := range []string{codeOne, codeTwo, platformtest.FliggyTravellerCertificate, platformtest.FliggyTravellerName,
 			platformtest.FliggyTravellerMobile, "qr.example", "x.example", key[:40]} {
 			if strings.Contains(text, secret) {
@@ -605,27 +605,27 @@ func TestSecretsStandNowhereInClear(t *testing.T) {
 // One replica leads, every replica receives, and when the leader goes the other takes over.
 func TestEveryReplicaReceives(t *testing.T) {
 	w := newWorld(t)
-	var replicas []*manager
+	var replicas []*env.Manager
 	for range 2 {
-		m, err := startManager("--leader-elect", "--leader-elect-namespace", managerNamespace)
+		m, err := env.StartManager(env.ManagerOptions{Flags: []string{"--leader-elect", "--leader-elect-namespace", env.ManagerNamespace}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		replicas = append(replicas, m)
 	}
 	for i, m := range replicas {
-		w.fake.AimPushes("http://"+m.push, "")
+		w.fake.AimPushes("http://"+m.Push, "")
 		id := fmt.Sprint(500 + i)
 		w.putProduct(id)
 		w.send(productPath, w.fake.ProductPush("VACATION_RESOURCE_INFO_CHANGE", id, time.Now()))
 		w.productReady(id, func(*v1alpha1.ProductSync) error { return nil })
 	}
 	for _, m := range replicas {
-		if err := m.stop(); err != nil {
-			t.Errorf("a replica ended with %v\n%s", err, lastLines(m.log.String(), 10))
+		if err := m.Stop(); err != nil {
+			t.Errorf("a replica ended with %v\n%s", err, lastLines(m.Log.String(), 10))
 		}
-		if strings.Contains(m.log.String(), "DATA RACE") {
-			t.Errorf("the race detector found\n%s", m.log)
+		if strings.Contains(m.Log.String(), "DATA RACE") {
+			t.Errorf("the race detector found\n%s", m.Log)
 		}
 	}
 }

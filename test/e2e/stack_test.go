@@ -3,22 +3,17 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -27,8 +22,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -47,12 +40,9 @@ const (
 )
 
 var (
-	binary          string // the manager, built with the race detector where the tests are
-	kubeconfig      string // the manager's
-	adminKubeconfig string
-	shared          *manager // receives for all tests but those that start their own
-	api             client.Client
-	accountIDs      atomic.Int64
+	shared     *env.Manager // receives for all tests but those that start their own
+	api        client.Client
+	accountIDs atomic.Int64
 )
 
 func TestMain(m *testing.M) {
@@ -65,37 +55,16 @@ func finish(code int) int {
 	if shared == nil {
 		return code
 	}
-	_ = shared.stop() // without an API server it may well end with an error
-	if strings.Contains(shared.log.String(), "DATA RACE") {
-		fmt.Println("the race detector found, in the manager:\n" + shared.log.String())
+	_ = shared.Stop() // without an API server it may well end with an error
+	if strings.Contains(shared.Log.String(), "DATA RACE") {
+		fmt.Println("the race detector found, in the manager:\n" + shared.Log.String())
 		return 1
 	}
 	return code
 }
 
-// setUp builds and starts what all tests share, once.
+// setUp starts what all tests share, once.
 var setUp = sync.OnceValue(func() error {
-	root, err := env.Root()
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "channel-operator-e2e-")
-	if err != nil {
-		return err
-	}
-	binary = filepath.Join(dir, "manager")
-	build := exec.Command("go", "build", "-race="+strconv.FormatBool(raceDetector), "-o", binary, ".")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the manager: %w\n%s", err, out)
-	}
-	if err := writeKubeconfigs(dir); err != nil {
-		return err
-	}
-	// The manager runs with the rights that config/default gives it, and no others.
-	if out, err := kubectl("apply", "-k", filepath.Join(root, "config", "default")); err != nil {
-		return fmt.Errorf("apply config/default: %w\n%s", err, out)
-	}
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		return err
@@ -103,129 +72,17 @@ var setUp = sync.OnceValue(func() error {
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		return err
 	}
+	var err error
 	if api, err = client.New(env.Config(), client.Options{Scheme: scheme}); err != nil {
 		return err
 	}
-	shared, err = startManager()
+	shared, err = env.StartManager(env.ManagerOptions{})
 	return err
 })
 
-// The namespace and the identity of the manager in config/default.
-const (
-	managerNamespace = "channel-operator-system"
-	managerIdentity  = "system:serviceaccount:" + managerNamespace + ":channel-operator-manager"
-)
-
-// writeKubeconfigs writes one for people and one for the manager.
-func writeKubeconfigs(dir string) error {
-	admin, managers := filepath.Join(dir, "admin.kubeconfig"), filepath.Join(dir, "manager.kubeconfig")
-	adminKubeconfig, kubeconfig = admin, managers
-	for file, identity := range map[string]string{admin: "", managers: managerIdentity} {
-		config := env.Config()
-		user := &clientcmdapi.AuthInfo{ClientCertificateData: config.CertData, ClientKeyData: config.KeyData, Impersonate: identity}
-		if identity != "" {
-			user.ImpersonateGroups = []string{"system:serviceaccounts", "system:serviceaccounts:" + managerNamespace, "system:authenticated"}
-		}
-		if err := clientcmd.WriteToFile(clientcmdapi.Config{
-			Clusters:       map[string]*clientcmdapi.Cluster{"test": {Server: config.Host, CertificateAuthorityData: config.CAData}},
-			AuthInfos:      map[string]*clientcmdapi.AuthInfo{"test": user},
-			Contexts:       map[string]*clientcmdapi.Context{"test": {Cluster: "test", AuthInfo: "test"}},
-			CurrentContext: "test",
-		}, file); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// kubectl runs kubectl as an administrator and gives what it prints.
-func kubectl(args ...string) (string, error) {
-	assets, err := env.Assets()
-	if err != nil {
-		return "", err
-	}
-	out, err := exec.Command(filepath.Join(assets, "kubectl"), append([]string{"--kubeconfig", adminKubeconfig}, args...)...).CombinedOutput()
-	return string(out), err
-}
-
-// manager is a running manager process.
-type manager struct {
-	cmd                   *exec.Cmd
-	push, metrics, probes string
-	log                   *lockedBuffer
-	ended                 chan struct{}
-	err                   error
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func startManager(flags ...string) (*manager, error) {
-	m := &manager{log: &lockedBuffer{}, ended: make(chan struct{})}
-	for _, address := range []*string{&m.push, &m.metrics, &m.probes} {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		*address = listener.Addr().String()
-		_ = listener.Close()
-	}
-	m.cmd = exec.Command(binary, append([]string{"--kubeconfig", kubeconfig,
-		"--push-bind-address", m.push, "--metrics-bind-address", m.metrics, "--metrics-secure=false",
-		"--health-probe-bind-address", m.probes, "--allow-private-endpoints"}, flags...)...)
-	m.cmd.Stdout, m.cmd.Stderr = m.log, m.log
-	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := m.cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() { m.err = m.cmd.Wait(); close(m.ended) }()
-	deadline := time.Now().Add(eventually)
-	for time.Now().Before(deadline) {
-		if response, err := http.Get("http://" + m.probes + "/readyz"); err == nil {
-			_ = response.Body.Close()
-			if response.StatusCode == http.StatusOK {
-				return m, nil
-			}
-		}
-		select {
-		case <-m.ended:
-			return nil, fmt.Errorf("the manager ended: %w\n%s", m.err, m.log)
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-	_ = m.cmd.Process.Kill()
-	return nil, fmt.Errorf("the manager is not ready after %s\n%s", eventually, m.log)
-}
-
-// stop ends the manager as a cluster does, and returns how it ended.
-func (m *manager) stop() error {
-	_ = m.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-m.ended:
-		return m.err
-	case <-time.After(eventually):
-		_ = m.cmd.Process.Kill()
-		return fmt.Errorf("not ended %s after SIGTERM", eventually)
-	}
-}
-
-func (m *manager) scrape(t testing.TB) string {
+func scrape(t testing.TB, m *env.Manager) string {
 	t.Helper()
-	response, err := http.Get("http://" + m.metrics + "/metrics")
+	response, err := http.Get("http://" + m.Metrics + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +103,7 @@ type world struct {
 	account   string
 	fake      *platformtest.Fliggy
 	endpoint  string
-	manager   *manager
+	manager   *env.Manager
 }
 
 // newWorld makes a world; alter may change the Channel before it is created.
@@ -257,7 +114,7 @@ func newWorld(t testing.TB, alter ...func(*v1alpha1.Channel)) *world {
 	}
 	w := &world{TB: t, ctx: t.Context(), namespace: env.Namespace(t, api), manager: shared,
 		account: strconv.FormatInt(9007199254740993+accountIDs.Add(1), 10)}
-	fake, err := platformtest.NewFliggy(platformtest.FliggyConfig{Account: w.account, PushBase: "http://" + shared.push, RetryEvery: 100 * time.Millisecond})
+	fake, err := platformtest.NewFliggy(platformtest.FliggyConfig{Account: w.account, PushBase: "http://" + shared.Push, RetryEvery: 100 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -354,7 +211,7 @@ func (w *world) eventually(condition func() error) {
 			return
 		}
 		if time.Now().After(deadline) {
-			w.Fatalf("not within %s: %v\n%s", eventually, err, lastLines(w.manager.log.String(), 15))
+			w.Fatalf("not within %s: %v\n%s", eventually, err, lastLines(w.manager.Log.String(), 15))
 		}
 		select {
 		case <-w.ctx.Done():
@@ -385,7 +242,7 @@ func (w *world) send(path string, body []byte, errs ...error) {
 // post sends a body as it is and gives the status and the reply.
 func (w *world) post(path, contentType, body string) (int, string) {
 	w.Helper()
-	response, err := http.Post("http://"+w.manager.push+path, contentType, strings.NewReader(body))
+	response, err := http.Post("http://"+w.manager.Push+path, contentType, strings.NewReader(body))
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -400,7 +257,7 @@ func (w *world) post(path, contentType, body string) (int, string) {
 // kubectl is what people see.
 func (w *world) kubectl(args ...string) string {
 	w.Helper()
-	out, err := kubectl(append([]string{"--namespace", w.namespace}, args...)...)
+	out, err := env.Kubectl(append([]string{"--namespace", w.namespace}, args...)...)
 	if err != nil {
 		w.Fatalf("kubectl %v: %v\n%s", args, err, out)
 	}
