@@ -28,7 +28,9 @@ import (
 //	refund requested  lists that refund, has one requested, or has decided it
 //
 // Pushed requests stand beside the answer until either decides them, because a decision
-// may be ours to make; other claims only make the caller ask again.
+// may be ours to make; other claims only make the caller ask again. A request that we
+// refused stands no longer, and claims nothing: what the platform makes of a request that
+// we approved is for its answer to show. That codes are requested claims nothing either.
 
 // doubts gathers unconfirmed claims by the notification that makes them.
 type doubts map[string]*doubt
@@ -125,6 +127,7 @@ func (d doubts) ofRefunds(told pushed, seen view) {
 			if !seen.lists(r) && !seen.decides(r) && seen.RefundState != RefundRequested {
 				d.add(r.requested, "refund requested")
 			}
+		case r.turnedDown():
 		case !seen.refused(r):
 			d.add(r.decided, "a refund failed")
 		}
@@ -196,11 +199,12 @@ func (v view) refused(r *pushedRefund) bool {
 	return v.RefundState != RefundRequested
 }
 
-// refundsCodes: every code that the push names is refunded, as far as it says.
+// refundsCodes: every code that the push names is refunded, as far as it says. A request
+// says only how much was refunded before.
 func (v view) refundsCodes(n *v1alpha1.Notification) bool {
 	for _, code := range n.Codes {
 		claimed := max(1, count(code.Persons))
-		if code.Refunded != nil {
+		if code.Refunded != nil && n.Type != v1alpha1.NotificationRefundRequested {
 			claimed = count(code.Refunded)
 		}
 		if count(v.codes[code.ID].Refunded) < claimed {

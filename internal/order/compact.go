@@ -12,7 +12,7 @@ import (
 // to the same Outcome, with any evidence and whatever is pushed later. Where more than
 // keep are needed for that, it chooses no more than it safely can.
 func Compact(notifications []v1alpha1.Notification, keep int) (drop []string) {
-	told := read(notifications)
+	told := read(notifications, nil)
 	needed := told.deciders()
 	all := distinct(notifications)
 	spare := slices.DeleteFunc(slices.Clone(all), func(n *v1alpha1.Notification) bool { return needed[n.ID] })

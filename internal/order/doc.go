@@ -26,9 +26,17 @@
 //	                 and no code tells its use
 //	PartlyUsed       any use                                    any use                    never
 //	Issued           state Issued or Finished, or any code      codes issued               the same
-//	Issuing          state unknown, and codes announced         codes announced only       the same, or issue failed
+//	                 that is not awaited
+//	Issuing          state Paid, and codes awaited; or          codes announced or         the same, or issue failed
+//	                 unknown, and codes announced or requested  requested only
 //	Paid             state Paid; or unknown, and Paid pushed    Paid                       the same
 //	Pending          otherwise                                  otherwise                  otherwise
+//
+// Codes are awaited when the platform asked us for them and none is shown as issued: no
+// push says so, and the answer lists none, or only units that it has ids of and no codes.
+//
+// A refund request that we refused, at once or later, is decided. One that we approved
+// stands until the platform shows the refund.
 //
 // A code without a number of persons counts as one. A listed code whose use is counted
 // is believed over a state of Finished, which says only that nothing more is expected.

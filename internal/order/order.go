@@ -64,6 +64,8 @@ type Evidence struct {
 	// Trusted: the platform has no query and every push is proven, so pushes alone
 	// decide. An Answer is believed over it.
 	Trusted bool
+	// Given is what the platform was told later than in the reply to its push.
+	Given []v1alpha1.OrderAnswer
 }
 
 // Outcome is what an order has come to.
@@ -86,7 +88,7 @@ type Claim struct {
 
 // Fold folds the notifications, in any order and repeated or not, and the evidence.
 func Fold(notifications []v1alpha1.Notification, evidence Evidence) Outcome {
-	told := read(notifications)
+	told := read(notifications, evidence.Given)
 	if evidence.Answer == nil {
 		return settle(told, look(told.answer(evidence.Trusted)), nil)
 	}
@@ -98,7 +100,7 @@ func Fold(notifications []v1alpha1.Notification, evidence Evidence) Outcome {
 func settle(told pushed, seen view, doubts []Claim) Outcome {
 	refunds := append(seen.listedRefunds(), told.standing(seen)...)
 	requested := seen.refundRequested(refunds)
-	phase := seen.phase(requested, told.lifecycle())
+	phase := seen.phase(requested, told.awaits(seen), told.lifecycle())
 	return Outcome{
 		Status: v1alpha1.OrderVoucherStatus{
 			Phase:   phase,
@@ -123,5 +125,5 @@ func AsksForRefunds(notifications []v1alpha1.Notification, previous v1alpha1.Ord
 	return len(previous.Refunds) > 0 ||
 		previous.Totals.Refunded > 0 ||
 		paidBack != nil && paidBack.Amount > 0 ||
-		len(read(notifications).refunds) > 0
+		len(read(notifications, nil).refunds) > 0
 }

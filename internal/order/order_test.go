@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
 // The printed example comes out as printed, given its notifications and the answer
@@ -75,11 +76,27 @@ func code(id string, persons, used, refunded int64) v1alpha1.Code {
 	return v1alpha1.Code{ID: id, Hint: id + "•••", Persons: told(persons), Used: told(used), Refunded: told(refunded)}
 }
 
+// unit is a code of which only the platform's own id is known.
+func unit(ref string) v1alpha1.Code {
+	c := code(ref, 1, 0, 0)
+	c.Ref, c.Hint = ref, sealing.Hint(sealing.NewSecret(ref))
+	return c
+}
+
+func replied(result v1alpha1.Result) func(*v1alpha1.Notification) {
+	return func(n *v1alpha1.Notification) { n.Reply = &v1alpha1.NotificationReply{Result: result} }
+}
+
+func told(id string, result v1alpha1.Result) []v1alpha1.OrderAnswer {
+	return []v1alpha1.OrderAnswer{{NotificationID: id, Result: result}}
+}
+
 func yuan(fen int64) *v1alpha1.Money { return &v1alpha1.Money{Currency: "CNY", Amount: fen} }
 
 type pushes = []v1alpha1.Notification
 
 const (
+	wanted    = v1alpha1.NotificationCodesRequested
 	issued    = v1alpha1.NotificationCodesIssued
 	used      = v1alpha1.NotificationCodeUsed
 	unused    = v1alpha1.NotificationCodeUseCancelled
@@ -92,10 +109,13 @@ const (
 // The truth table of the package comment.
 func TestFold(t *testing.T) {
 	two := naming(code("a", 2, -1, -1), code("b", 1, -1, -1))
+	units := naming(unit("u-1"), unit("u-2"))
+	r1, pending := refund(v1alpha1.NotifiedRefund{ID: "r1"}), replied(v1alpha1.ResultPending)
 	for name, test := range map[string]struct {
 		pushes  pushes
 		answer  *Answer
 		trusted bool
+		given   []v1alpha1.OrderAnswer
 
 		phase     v1alpha1.OrderPhase
 		codes     string
@@ -332,6 +352,103 @@ func TestFold(t *testing.T) {
 			answer: &Answer{State: Pending}, phase: v1alpha1.OrderPending,
 		},
 
+		// Codes that are requested.
+		"answer: paid, codes are requested": {
+			pushes: pushes{push("1", wanted, 0, units, pending)}, answer: &Answer{State: Paid},
+			phase: v1alpha1.OrderIssuing,
+		},
+		"answer: paid, codes were given and are not to be seen yet": {
+			pushes: pushes{push("1", wanted, 0, units, pending)}, answer: &Answer{State: Paid}, given: told("1", v1alpha1.ResultIssued),
+			phase: v1alpha1.OrderIssuing,
+		},
+		"answer: paid, units without codes": {
+			pushes: pushes{push("1", wanted, 0, units, pending)}, answer: &Answer{State: Paid, Codes: []v1alpha1.Code{unit("u-1"), unit("u-2")}},
+			phase: v1alpha1.OrderIssuing, codes: "2", used: "0/2",
+		},
+		"answer: paid, units that were given codes": {
+			pushes: pushes{push("1", wanted, 0, units, pending)}, answer: &Answer{State: Paid, Codes: []v1alpha1.Code{unit("u-1"), unit("u-2")}},
+			given: told("1", v1alpha1.ResultIssued), phase: v1alpha1.OrderIssued, codes: "2", used: "0/2",
+		},
+		"answer: units that nobody asks codes for": {
+			answer: &Answer{State: Paid, Codes: []v1alpha1.Code{unit("u-1")}},
+			phase:  v1alpha1.OrderIssued, codes: "1", used: "0/1",
+		},
+		"answer: a unit used, codes are requested": {
+			pushes: pushes{push("1", wanted, 0, units, pending)}, answer: &Answer{State: Paid, Codes: []v1alpha1.Code{code("a", 1, 1, 0), unit("u-2")}},
+			phase: v1alpha1.OrderPartlyUsed, codes: "2", used: "1/2",
+		},
+		"answer: codes requested and shown": {
+			pushes: pushes{push("1", wanted, 0, units, pending)}, answer: &Answer{State: Paid, Codes: []v1alpha1.Code{code("a", 1, 0, 0)}},
+			phase: v1alpha1.OrderIssued, codes: "1", used: "0/1",
+		},
+		"answer: paid, codes requested and pushed": {
+			pushes: pushes{push("1", wanted, 0, units, pending), push("2", issued, 0, two)}, answer: &Answer{State: Paid},
+			phase: v1alpha1.OrderPaid, doubts: []string{"CodesIssued says a••• issued, and 1 more"},
+		},
+		"answer: pending, codes are requested": {
+			pushes: pushes{push("1", wanted, 0, units, pending)}, answer: &Answer{State: Pending},
+			phase: v1alpha1.OrderPending,
+		},
+		"answer: unknown state, codes are requested": {
+			pushes: pushes{push("1", wanted, 0, units, pending)}, answer: &Answer{State: Other},
+			phase: v1alpha1.OrderIssuing,
+		},
+		"answer: issued, codes are requested": {
+			pushes: pushes{push("1", wanted, 0, units, pending)}, answer: &Answer{State: Issued},
+			phase: v1alpha1.OrderIssued,
+		},
+		"trusted: codes requested": {
+			trusted: true, pushes: pushes{push("1", wanted, 0, units, pending)},
+			phase: v1alpha1.OrderIssuing,
+		},
+		"trusted: codes requested and issued": {
+			trusted: true, pushes: pushes{push("1", wanted, 1, units, pending), push("2", issued, 0, two)},
+			phase: v1alpha1.OrderIssued, codes: "2", used: "0/3",
+		},
+		"unproven: codes requested": {
+			pushes: pushes{push("1", wanted, 0, units, pending)}, phase: v1alpha1.OrderIssuing,
+		},
+		"unproven: codes requested, a refund of units without codes asked for": {
+			pushes: pushes{push("1", wanted, 0, units, pending), push("2", requested, 0, units, r1, replied(v1alpha1.ResultRefused))},
+			phase:  v1alpha1.OrderIssuing, codes: "2", used: "0/2",
+		},
+
+		// Refund requests that were answered.
+		"answer: a request refused at once": {
+			pushes: pushes{push("1", requested, 0, r1, replied(v1alpha1.ResultRefused))}, answer: &Answer{State: Issued, RefundState: RefundNone},
+			phase: v1alpha1.OrderIssued,
+		},
+		"answer: a request refused later": {
+			pushes: pushes{push("1", requested, 0, r1, pending)}, answer: &Answer{State: Issued, RefundState: RefundNone},
+			given: told("1", v1alpha1.ResultRefused), phase: v1alpha1.OrderIssued,
+		},
+		"answer: a request refused by us, and still listed as open": {
+			pushes: pushes{push("1", requested, 0, r1, pending)}, answer: &Answer{State: Issued, Refunds: []v1alpha1.Refund{{ID: "r1"}}},
+			given: told("1", v1alpha1.ResultRefused), phase: v1alpha1.OrderRefundRequested, undecided: 1,
+		},
+		"answer: a request refused by us, and paid all the same": {
+			pushes: pushes{push("1", requested, 0, r1, pending), push("2", refunded, 1, r1)},
+			answer: &Answer{State: Issued, Refunds: []v1alpha1.Refund{{ID: "r1", Succeeded: ptr.To(true)}}},
+			given:  told("1", v1alpha1.ResultRefused), phase: v1alpha1.OrderPartlyRefunded,
+		},
+		"answer: a request approved, and not to be seen yet": {
+			pushes: pushes{push("1", requested, 0, r1, pending)}, answer: &Answer{State: Issued, RefundState: RefundNone},
+			given: told("1", v1alpha1.ResultApproved), phase: v1alpha1.OrderRefundRequested, undecided: 1, doubts: []string{"RefundRequested says refund requested"},
+		},
+		"answer: a request refused, and asked again": {
+			pushes: pushes{push("1", requested, 0, r1, replied(v1alpha1.ResultRefused)), push("2", requested, 1, r1, pending)},
+			answer: &Answer{State: Issued, Refunds: []v1alpha1.Refund{{ID: "r1"}}},
+			phase:  v1alpha1.OrderRefundRequested, undecided: 1,
+		},
+		"trusted: a request refused by us": {
+			trusted: true, pushes: pushes{push("1", requested, 0, r1, pending)}, given: told("1", v1alpha1.ResultRefused),
+			phase: v1alpha1.OrderPending,
+		},
+		"unproven: a request refused by us": {
+			pushes: pushes{push("1", requested, 0, r1, pending)}, given: told("1", v1alpha1.ResultRefused),
+			phase: v1alpha1.OrderPending,
+		},
+
 		// Pushes that are proven, and no query.
 		"trusted: nothing": {trusted: true, phase: v1alpha1.OrderPending},
 		"trusted: paid":    {trusted: true, pushes: pushes{push("1", paidFor, 0)}, phase: v1alpha1.OrderPaid},
@@ -436,7 +553,7 @@ func TestFold(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := Fold(test.pushes, Evidence{Answer: test.answer, Trusted: test.trusted})
+			got := Fold(test.pushes, Evidence{Answer: test.answer, Trusted: test.trusted, Given: test.given})
 			if got.Status.Phase != test.phase {
 				t.Errorf("phase %s, want %s", got.Status.Phase, test.phase)
 			}
@@ -539,6 +656,7 @@ func TestCompactKeepsWhatIsNeeded(t *testing.T) {
 		"the request":      {push("1", requested, 1, r1), push("2", refunded, 0, r1, succeeded(false))},
 		"the cancellation": {push("1", cancelled, 1), push("2", refunded, 2)},
 		"the payment":      {push("1", paidFor, 1), push("2", issued, 2)},
+		"the wanted codes": {push("1", wanted, 1), push("2", issued, 2)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if drop := Compact(all, 0); len(drop) > 0 {

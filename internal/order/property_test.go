@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -34,6 +35,7 @@ var (
 		id := rapid.SampledFrom([]string{"a", "b", "c", ""}).Draw(t, "code")
 		return v1alpha1.Code{
 			ID: id, Hint: id + rapid.SampledFrom([]string{"•••", "••", ""}).Draw(t, "hint"), Persons: optional(someNumber).Draw(t, "persons"),
+			Ref:  rapid.SampledFrom([]string{"", "a1", "b1", strings.Repeat("c", 200)}).Draw(t, "ref"),
 			Used: optional(someNumber).Draw(t, "used"), Refunded: optional(someNumber).Draw(t, "refunded"),
 		}
 	})
@@ -49,7 +51,7 @@ var (
 		}
 	})
 	someType = rapid.SampledFrom([]v1alpha1.NotificationType{
-		issued, used, unused, paidFor, requested, refunded, cancelled, refunded, used,
+		issued, used, unused, paidFor, requested, refunded, cancelled, refunded, used, wanted, wanted, requested,
 		v1alpha1.NotificationStatusChanged, v1alpha1.NotificationBooking, v1alpha1.NotificationOther,
 	})
 	somePush = rapid.Custom(func(t *rapid.T) v1alpha1.Notification {
@@ -58,9 +60,21 @@ var (
 			ID: fmt.Sprintf("n%d", rapid.IntRange(0, 15).Draw(t, "id")), Type: kind, PlatformType: string(kind),
 			OccurredAt: optional(someMoment).Draw(t, "occurredAt"), ReceivedAt: someMoment.Draw(t, "receivedAt"),
 			Succeeded: optional(rapid.Bool()).Draw(t, "succeeded"), Codes: rapid.SliceOfN(someCode, 0, 3).Draw(t, "codes"),
-			Refund: optional(someRefund).Draw(t, "refund"),
+			Refund: optional(someRefund).Draw(t, "refund"), Reply: optional(someReply).Draw(t, "reply"),
+			Deadline: optional(someDeadline).Draw(t, "deadline"),
 		}
 	})
+	someResult = rapid.SampledFrom([]v1alpha1.Result{
+		v1alpha1.ResultPending, v1alpha1.ResultPending, v1alpha1.ResultIssued, v1alpha1.ResultApproved, v1alpha1.ResultRefused,
+	})
+	someGivenResult = rapid.SampledFrom([]v1alpha1.Result{v1alpha1.ResultIssued, v1alpha1.ResultApproved, v1alpha1.ResultRefused})
+	someReply       = rapid.Custom(func(t *rapid.T) v1alpha1.NotificationReply {
+		return v1alpha1.NotificationReply{Result: someResult.Draw(t, "result")}
+	})
+	someDeadline = rapid.Custom(func(t *rapid.T) metav1.Time { return metav1.NewTime(someMoment.Draw(t, "deadline").Time) })
+	someGiven    = rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) v1alpha1.OrderAnswer {
+		return v1alpha1.OrderAnswer{NotificationID: fmt.Sprintf("n%d", rapid.IntRange(0, 15).Draw(t, "answered")), Result: someGivenResult.Draw(t, "answer")}
+	}), 0, 4, func(a v1alpha1.OrderAnswer) string { return a.NotificationID })
 	somePushes      = rapid.SliceOfN(somePush, 0, 12)
 	someRefundState = rapid.SampledFrom([]RefundState{"", RefundNone, RefundRequested, RefundPartly, RefundFull, RefundFailed})
 	someListed      = rapid.Custom(func(t *rapid.T) v1alpha1.Refund {
@@ -79,7 +93,7 @@ var (
 		}
 	})
 	someEvidence = rapid.Custom(func(t *rapid.T) Evidence {
-		e := Evidence{Trusted: rapid.Bool().Draw(t, "trusted")}
+		e := Evidence{Trusted: rapid.Bool().Draw(t, "trusted"), Given: someGiven.Draw(t, "given")}
 		if rapid.Bool().Draw(t, "answered") {
 			e.Answer = someAnswer.Draw(t, "answer")
 		}
@@ -166,6 +180,9 @@ func TestFoldBelievesTheAnswer(t *testing.T) {
 		switch phase := got.Status.Phase; {
 		case phase == alone.Status.Phase, phase == v1alpha1.OrderRefundRequested:
 		case unknown && alone.Status.Phase == v1alpha1.OrderPending && slices.Contains(lifecycle, phase):
+		case phase == v1alpha1.OrderIssuing && alone.Status.Phase == v1alpha1.OrderPaid:
+		case phase == v1alpha1.OrderIssuing && alone.Status.Phase == v1alpha1.OrderIssued && // units without codes
+			evidence.Answer.State != Issued && evidence.Answer.State != Finished && !slices.ContainsFunc(evidence.Answer.Codes, isIssued):
 		default:
 			t.Fatalf("the answer says %s, pushes made it %s", alone.Status.Phase, phase)
 		}
@@ -212,7 +229,7 @@ func TestFoldConfirmsWhatIsShown(t *testing.T) {
 				r.Amount.Currency = "CNY"
 			}
 		}
-		told := read(all)
+		told := read(all, nil)
 		if got := Fold(all, Evidence{Answer: told.answer(true)}); len(got.Unconfirmed) > 0 {
 			t.Fatalf("unconfirmed: %v", got.Unconfirmed)
 		}
@@ -282,7 +299,7 @@ func checkBounds(t interface {
 		return least <= n && n <= most
 	}
 	for _, c := range status.Codes {
-		if negative(c.Persons, c.Used, c.Refunded) || !between(c.ID, 1, 80) || !between(c.Hint, 1, 32) || c.Used == nil || c.Refunded == nil {
+		if negative(c.Persons, c.Used, c.Refunded) || !between(c.ID, 1, 80) || !between(c.Hint, 1, 32) || !between(c.Ref, 0, 128) || c.Used == nil || c.Refunded == nil {
 			t.Fatalf("code %+v", c)
 		}
 	}
@@ -337,6 +354,17 @@ func TestCompactKeepsTheFold(t *testing.T) {
 		}
 		if diff := cmp.Diff(Fold(append(slices.Clone(all), later...), evidence), Fold(append(left, later...), evidence)); diff != "" {
 			t.Fatalf("dropping %v, then later pushes: want -, got +:\n%s", drop, diff)
+		}
+		status := Fold(all, evidence).Status
+		status.Answers = evidence.Given
+		if rapid.Bool().Draw(t, "confirmed") {
+			status.Confirmed = &v1alpha1.OrderConfirmation{}
+		}
+		for _, more := range []pushes{nil, later} {
+			before, after := spec(append(slices.Clone(all), more...)), spec(append(slices.Clone(left), more...))
+			if diff := cmp.Diff(Owed(before, status), Owed(after, status), sinceAside); diff != "" {
+				t.Fatalf("dropping %v: owed: want -, got +:\n%s", drop, diff)
+			}
 		}
 		if AsksForRefunds(all, v1alpha1.OrderVoucherStatus{}) != AsksForRefunds(left, v1alpha1.OrderVoucherStatus{}) {
 			t.Fatalf("dropping %v changed whether refunds are asked for", drop)

@@ -9,6 +9,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
 // pushed is what the notifications say. Every field is a register: it holds the
@@ -17,9 +18,12 @@ import (
 type pushed struct {
 	paid, cancelled *v1alpha1.Notification
 	// issue is the furthest that issuing has come: see issuing.
-	issue   *v1alpha1.Notification
-	codes   map[string]*pushedCode
-	refunds map[refundKey]*pushedRefund
+	issue *v1alpha1.Notification
+	// wanted asks for codes, and wantedReply is what the platform was told.
+	wanted      *v1alpha1.Notification
+	wantedReply v1alpha1.Result
+	codes       map[string]*pushedCode
+	refunds     map[refundKey]*pushedRefund
 }
 
 // pushedCode is what is said of one code.
@@ -46,16 +50,40 @@ type refundKey struct{ id, notification string }
 type pushedRefund struct {
 	id                 string
 	requested, decided *v1alpha1.Notification
+	// reply is what the platform was told of the request; empty if nothing.
+	reply v1alpha1.Result
 }
 
-// read fills the registers.
-func read(notifications []v1alpha1.Notification) pushed {
+// read fills the registers. What was given since the replies to the pushes takes their
+// place.
+func read(notifications []v1alpha1.Notification, given []v1alpha1.OrderAnswer) pushed {
 	p := pushed{codes: map[string]*pushedCode{}, refunds: map[refundKey]*pushedRefund{}}
 	for _, n := range distinct(notifications) {
 		p.add(n)
 	}
 	p.forgetDecidedRequests()
+	p.wantedReply = replyTo(p.wanted, given)
+	for _, r := range p.refunds {
+		r.reply = replyTo(r.requested, given)
+	}
 	return p
+}
+
+// replyTo is what the platform was told last of what the notification asks for; empty if
+// it was told nothing.
+func replyTo(n *v1alpha1.Notification, given []v1alpha1.OrderAnswer) v1alpha1.Result {
+	if n == nil {
+		return ""
+	}
+	for _, answer := range given {
+		if answer.NotificationID == n.ID {
+			return answer.Result
+		}
+	}
+	if n.Reply == nil {
+		return ""
+	}
+	return n.Reply.Result
 }
 
 func (p *pushed) add(n *v1alpha1.Notification) {
@@ -70,6 +98,8 @@ func (p *pushed) add(n *v1alpha1.Notification) {
 		return // it says that nothing came of it, which the two above have noted
 	}
 	switch n.Type {
+	case v1alpha1.NotificationCodesRequested:
+		p.wanted = greatest(p.wanted, n, newer) // its codes are none yet
 	case v1alpha1.NotificationPaid:
 		p.paid = greatest(p.paid, n, newer)
 	case v1alpha1.NotificationCancelled:
@@ -152,7 +182,7 @@ func (p *pushed) deciders() map[string]bool {
 			}
 		}
 	}
-	note(p.paid, p.cancelled, p.issue)
+	note(p.paid, p.cancelled, p.issue, p.wanted)
 	for _, c := range p.codes {
 		note(c.issued.by, c.used.by, c.refunded.by, c.hint.by, c.persons.by)
 	}
@@ -165,12 +195,27 @@ func (p *pushed) deciders() map[string]bool {
 // lifecycle is how far the order has come where nobody tells a state.
 func (p *pushed) lifecycle() v1alpha1.OrderPhase {
 	switch {
-	case p.issue != nil:
+	case p.issue != nil, p.wanted != nil:
 		return v1alpha1.OrderIssuing
 	case p.paid != nil:
 		return v1alpha1.OrderPaid
 	}
 	return v1alpha1.OrderPending
+}
+
+// awaits reports whether the platform asked for codes, and neither pushes nor what is seen
+// show any issued.
+func (p *pushed) awaits(seen view) bool {
+	given := p.wantedReply == v1alpha1.ResultIssued && len(seen.Codes) > 0
+	return p.wanted != nil && issuing(p.issue) != issueDone && !given && !slices.ContainsFunc(seen.Codes, isIssued)
+}
+
+// isIssued: the code itself was told, or it was used or refunded. A platform that has an
+// id of its own for each unit of an order may list the units before they have codes: then
+// the hint is the id's.
+func isIssued(code v1alpha1.Code) bool {
+	return code.Ref == "" || code.Hint != sealing.Hint(sealing.NewSecret(code.Ref)) ||
+		count(code.Used) > 0 || count(code.Refunded) > 0
 }
 
 // answer is the answer that the pushes make up where the platform gives none. Unless
@@ -181,7 +226,7 @@ func (p *pushed) answer(trusted bool) *Answer {
 		a.Codes = append(a.Codes, c.status(trusted))
 	}
 	for _, r := range p.sortedRefunds() {
-		if !trusted || r.decided == nil || r.undecided() {
+		if !trusted || r.undecided() || r.decided == nil && !r.turnedDown() {
 			continue
 		}
 		a.Refunds = append(a.Refunds, r.status())
@@ -249,7 +294,7 @@ func (c *pushedCode) place() mention {
 
 // status is the code as pushes tell it; a use or refund that is not trusted is not told.
 func (c *pushedCode) status(trusted bool) v1alpha1.Code {
-	code := v1alpha1.Code{ID: c.id, Hint: c.hint.code.Hint, Persons: c.persons.code.Persons, Used: ptr.To[int64](0)}
+	code := v1alpha1.Code{ID: c.id, Hint: c.hint.code.Hint, Ref: c.hint.code.Ref, Persons: c.persons.code.Persons, Used: ptr.To[int64](0)}
 	if !trusted {
 		return code
 	}
@@ -285,8 +330,14 @@ func (c *pushedCode) whole(number *int64) int64 {
 
 func (r *pushedRefund) succeeded() bool { return r.decided != nil && !failed(r.decided) }
 
-// undecided: asked for, not paid, and not refused since.
-func (r *pushedRefund) undecided() bool {
+// undecided: asked for, not paid, and not refused since, by the platform or by us.
+func (r *pushedRefund) undecided() bool { return r.asked() && r.reply != v1alpha1.ResultRefused }
+
+// turnedDown: asked for, and refused by us.
+func (r *pushedRefund) turnedDown() bool { return r.asked() && r.reply == v1alpha1.ResultRefused }
+
+// asked: no push has decided the request.
+func (r *pushedRefund) asked() bool {
 	return r.requested != nil && !r.succeeded() && newer(r.requested, r.decided)
 }
 
@@ -311,7 +362,7 @@ func (r *pushedRefund) status() v1alpha1.Refund {
 		return refund
 	}
 	refund.Succeeded = ptr.To(r.succeeded())
-	if !r.succeeded() {
+	if !r.succeeded() && !r.turnedDown() {
 		refund.Reason = r.decided.Reason
 	}
 	return refund
@@ -408,7 +459,10 @@ func distinct(notifications []v1alpha1.Notification) []*v1alpha1.Notification {
 func content(n *v1alpha1.Notification) string {
 	read := v1alpha1.Notification{
 		ID: n.ID, Type: n.Type, PlatformType: n.PlatformType, OccurredAt: n.OccurredAt,
-		Succeeded: n.Succeeded, Reason: n.Reason, Codes: n.Codes, Refund: n.Refund,
+		Succeeded: n.Succeeded, Reason: n.Reason, Codes: n.Codes, Refund: n.Refund, Deadline: n.Deadline,
+	}
+	if n.Reply != nil {
+		read.Reply = &v1alpha1.NotificationReply{Result: n.Reply.Result}
 	}
 	text, err := json.Marshal(read)
 	if err != nil {

@@ -126,7 +126,7 @@ func (v view) refundedAmount(listed *v1alpha1.Money) *v1alpha1.Money {
 }
 
 // phase is the first row of the table in the package comment that applies.
-func (v view) phase(requested bool, unknown v1alpha1.OrderPhase) v1alpha1.OrderPhase {
+func (v view) phase(requested, awaited bool, unknown v1alpha1.OrderPhase) v1alpha1.OrderPhase {
 	switch {
 	case v.State == Failed:
 		return v1alpha1.OrderFailed
@@ -142,8 +142,10 @@ func (v view) phase(requested bool, unknown v1alpha1.OrderPhase) v1alpha1.OrderP
 		return v1alpha1.OrderUsed
 	case v.totals.Used > 0:
 		return v1alpha1.OrderPartlyUsed
-	case v.State == Issued, v.State == Finished, len(v.Codes) > 0:
+	case v.State == Issued, v.State == Finished, len(v.Codes) > 0 && !awaited:
 		return v1alpha1.OrderIssued
+	case awaited && (v.State == Paid || len(v.Codes) > 0):
+		return v1alpha1.OrderIssuing
 	case v.State == Paid:
 		return v1alpha1.OrderPaid
 	case v.State == Pending:
@@ -172,7 +174,7 @@ func (v view) listedCodes() []v1alpha1.Code {
 			continue
 		}
 		listed := v1alpha1.Code{
-			ID: sealing.Cut(code.ID, 80), Hint: cmp.Or(sealing.Cut(code.Hint, 32), "•••"),
+			ID: sealing.Cut(code.ID, 80), Hint: cmp.Or(sealing.Cut(code.Hint, 32), "•••"), Ref: sealing.Cut(code.Ref, 128),
 			Used: ptr.To(count(code.Used)), Refunded: ptr.To(count(code.Refunded)),
 		}
 		if code.Persons != nil {
