@@ -55,7 +55,7 @@ var eventReaders = map[string]func(*event) platform.Event{
 	eventAfterSale: readAfterSale,
 	// The spelling of the merchant's own list; the platform's pages say akte (inferred: a
 	// misprint).
-	"life_hermes_axte_after_sale_audit": readAfterSale,
+	eventAfterSaleMisspelt: readAfterSale,
 
 	"life_hermes_akte_booking_status_notification": readBooking,
 	"life_hermes_akte_merchant_config_update":      readBooking,
@@ -68,9 +68,10 @@ var eventReaders = map[string]func(*event) platform.Event{
 
 // Events that are asked about again, or answered, by their names.
 const (
-	eventAfterSale    = "life_hermes_akte_after_sale_audit"
-	eventPartnerOrder = "life_partner_order_notify"
-	eventCommission   = "life_partner_commission_notify"
+	eventAfterSale         = "life_hermes_akte_after_sale_audit"
+	eventAfterSaleMisspelt = "life_hermes_axte_after_sale_audit"
+	eventPartnerOrder      = "life_partner_order_notify"
+	eventCommission        = "life_partner_commission_notify"
 )
 
 // event is one opened webhook.
@@ -166,6 +167,9 @@ func boundedID(id string) string {
 	return id
 }
 
+// hashPrefix begins the names that are hashes.
+const hashPrefix = "sha256:"
+
 // hashed names some texts together by 71 characters.
 func hashed(texts ...string) string {
 	digest := sha256.New()
@@ -173,7 +177,7 @@ func hashed(texts ...string) string {
 		// The length in front keeps "a", "bc" apart from "ab", "c".
 		_, _ = fmt.Fprintf(digest, "%d:%s", len(text), text)
 	}
-	return "sha256:" + hex.EncodeToString(digest.Sum(nil))
+	return hashPrefix + hex.EncodeToString(digest.Sum(nil))
 }
 
 // Account is the push's client_key.
@@ -206,7 +210,7 @@ func (e event) merchant() string {
 		return content.Object("order").Text("account_id")
 	case "life_trade_certificate_notify":
 		return content.Object("certificate").Text("account_id")
-	case eventAfterSale, "life_hermes_axte_after_sale_audit":
+	case eventAfterSale, eventAfterSaleMisspelt:
 		return content.Text("account_id")
 	}
 	return ""

@@ -161,7 +161,7 @@ func (s scene) deadline(wait time.Duration) time.Time { return s.push.ReceivedAt
 // and what it is about, the latter hashed where it is long.
 func sceneID(name string, about ...string) string {
 	tail := strings.Join(about, ":")
-	if id := boundedID(name + ":" + tail); !strings.HasPrefix(id, "sha256:") {
+	if id := boundedID(name + ":" + tail); !strings.HasPrefix(id, hashPrefix) {
 		return id
 	}
 	return name + ":" + hashed(about...)

@@ -6,7 +6,9 @@ package fields
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -55,6 +57,9 @@ func (o Object) Fault() string { return o.fault.text }
 
 // Quiet is the object again, whose faults are nobody's concern.
 func (o Object) Quiet() Object { return Object{path: o.path, fields: o.fields, fault: &fault{}} }
+
+// Names are the names of the fields, in order.
+func (o Object) Names() []string { return slices.Sorted(maps.Keys(o.fields)) }
 
 // Raw is the field as it was written; nil if absent.
 func (o Object) Raw(name string) json.RawMessage {
@@ -288,6 +293,17 @@ func (o Object) Texts(name string) []string {
 			o.Fail(name, "is not a list of texts")
 		}
 		list = append(list, text)
+	}
+	return list
+}
+
+// Scalars reads a list of texts and numbers as texts; nil if absent.
+func (o Object) Scalars(name string) []string {
+	var list []string
+	for i, raw := range o.list(name) {
+		entry := fmt.Sprintf("%s[%d]", name, i)
+		inner := Object{path: o.path, fields: map[string]json.RawMessage{entry: raw}, fault: o.fault}
+		list = append(list, inner.Text(entry))
 	}
 	return list
 }
