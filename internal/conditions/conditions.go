@@ -1,10 +1,11 @@
 // Package conditions sets kstatus conditions and checks them: Ready is always there,
-// Reconciling and Stalled only while they are true, and never both. It is pure: it
-// knows no HTTP, no client and no controller.
+// Reconciling and Stalled only while they are true, and never both; AtRisk, beside them,
+// only while it is true. It is pure: it knows no HTTP, no client and no controller.
 package conditions
 
 import (
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -42,7 +43,9 @@ type Verdict struct {
 }
 
 // Set returns the conditions for the verdict, keeping the transition times of what
-// did not change. The previous conditions are not altered.
+// did not change. Conditions that are not the verdict's stay as they are, of the
+// generation they were: who sets AtRisk does so again after it. The previous conditions
+// are not altered.
 func Set(previous []metav1.Condition, verdict Verdict, generation int64, now time.Time) []metav1.Condition {
 	next := make([]metav1.Condition, 0, len(previous)+1)
 	for _, c := range previous {
@@ -57,12 +60,7 @@ func Set(previous []metav1.Condition, verdict Verdict, generation int64, now tim
 		ready = metav1.ConditionTrue
 	}
 	set := func(kind string, status metav1.ConditionStatus) {
-		c := metav1.Condition{Type: kind, Status: status, Reason: verdict.Reason, Message: cut(verdict.Message),
-			ObservedGeneration: generation, LastTransitionTime: metav1.NewTime(now.UTC().Truncate(time.Second))}
-		if old := meta.FindStatusCondition(previous, kind); old != nil && old.Status == status {
-			c.LastTransitionTime = old.LastTransitionTime
-		}
-		next = append(next, c)
+		next = append(next, condition(previous, kind, status, verdict.Reason, verdict.Message, generation, now))
 	}
 	set(v1alpha1.ConditionReady, ready)
 	switch verdict.State {
@@ -73,6 +71,34 @@ func Set(previous []metav1.Condition, verdict Verdict, generation int64, now tim
 	case Ready, Waiting:
 	}
 	return next
+}
+
+// Risk is why an answer may not reach a platform in time.
+type Risk struct {
+	// Reason in CamelCase: one of the API's reasons.
+	Reason string
+	// Message for people: what is waited for, until when, what to do.
+	Message string
+}
+
+// SetAtRisk returns the conditions with AtRisk for the risk, or without it if there is
+// none. The previous conditions are not altered.
+func SetAtRisk(previous []metav1.Condition, risk *Risk, generation int64, now time.Time) []metav1.Condition {
+	next := slices.DeleteFunc(slices.Clone(previous), func(c metav1.Condition) bool { return c.Type == v1alpha1.ConditionAtRisk })
+	if risk == nil {
+		return next
+	}
+	return append(next, condition(previous, v1alpha1.ConditionAtRisk, metav1.ConditionTrue, risk.Reason, risk.Message, generation, now))
+}
+
+// condition keeps the transition time of a status that it had before.
+func condition(previous []metav1.Condition, kind string, status metav1.ConditionStatus, reason, message string, generation int64, now time.Time) metav1.Condition {
+	c := metav1.Condition{Type: kind, Status: status, Reason: reason, Message: cut(message),
+		ObservedGeneration: generation, LastTransitionTime: metav1.NewTime(now.UTC().Truncate(time.Second))}
+	if old := meta.FindStatusCondition(previous, kind); old != nil && old.Status == status {
+		c.LastTransitionTime = old.LastTransitionTime
+	}
+	return c
 }
 
 // Of reads the Ready condition: its reason, and whether it is true.
@@ -89,6 +115,7 @@ func Check(conditions []metav1.Condition, generation, observedGeneration int64) 
 	ready := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady)
 	reconciling := meta.FindStatusCondition(conditions, v1alpha1.ConditionReconciling)
 	stalled := meta.FindStatusCondition(conditions, v1alpha1.ConditionStalled)
+	atRisk := meta.FindStatusCondition(conditions, v1alpha1.ConditionAtRisk)
 	switch {
 	case ready == nil:
 		return fmt.Errorf("no Ready condition")
@@ -96,6 +123,8 @@ func Check(conditions []metav1.Condition, generation, observedGeneration int64) 
 		return fmt.Errorf("the Reconciling condition is there and %s", reconciling.Status)
 	case stalled != nil && stalled.Status != metav1.ConditionTrue:
 		return fmt.Errorf("the Stalled condition is there and %s", stalled.Status)
+	case atRisk != nil && atRisk.Status != metav1.ConditionTrue:
+		return fmt.Errorf("the AtRisk condition is there and %s", atRisk.Status)
 	case reconciling != nil && stalled != nil:
 		return fmt.Errorf("both Reconciling and Stalled")
 	case ready.Status == metav1.ConditionTrue && (reconciling != nil || stalled != nil):

@@ -1,10 +1,12 @@
 package conditions_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"pgregory.net/rapid"
@@ -26,7 +28,18 @@ func TestAnySequenceOfVerdictsKeepsTheRules(t *testing.T) {
 				Message: rapid.String().Draw(t, "message"),
 			}
 			now := start.Add(time.Duration(step) * time.Minute)
-			next := conditions.Set(current, verdict, step, now)
+			var risk *conditions.Risk
+			if rapid.Bool().Draw(t, "at risk") {
+				risk = &conditions.Risk{Reason: rapid.SampledFrom([]string{"C", "D"}).Draw(t, "risk"), Message: rapid.String().Draw(t, "why")}
+			}
+			before := slices.Clone(current)
+			next := conditions.SetAtRisk(conditions.Set(current, verdict, step, now), risk, step, now)
+			if diff := cmp.Diff(before, current); diff != "" {
+				t.Fatalf("the previous conditions were altered: %s", diff)
+			}
+			if c := meta.FindStatusCondition(next, "AtRisk"); (c != nil) != (risk != nil) || c != nil && c.Reason != risk.Reason {
+				t.Fatalf("at risk: %+v, of %+v", c, risk)
+			}
 			if err := conditions.Check(next, step, step); err != nil {
 				t.Fatal(err)
 			}
@@ -52,12 +65,19 @@ func TestCheckFindsBrokenRules(t *testing.T) {
 		"both":                  {cond("Ready", "False"), cond("Stalled", "True"), cond("Reconciling", "True")},
 		"Stalled False":         {cond("Ready", "False"), cond("Stalled", "False")},
 		"Reconciling False":     {cond("Ready", "False"), cond("Reconciling", "False")},
+		"AtRisk False":          {cond("Ready", "False"), cond("AtRisk", "False")},
+		"AtRisk left behind":    {cond("Ready", "False"), {Type: "AtRisk", Status: "True", Reason: "R", LastTransitionTime: at}},
 		"Ready and Reconciling": {cond("Ready", "True"), cond("Reconciling", "True")},
 		"no reason":             {{Type: "Ready", Status: "True", LastTransitionTime: at, ObservedGeneration: 1}},
 		"other generation":      {{Type: "Ready", Status: "True", Reason: "R", LastTransitionTime: at}},
 	} {
 		if conditions.Check(broken, 1, 1) == nil {
 			t.Errorf("%s: passed", name)
+		}
+	}
+	for _, risky := range []metav1.ConditionStatus{"True", "False"} {
+		if err := conditions.Check([]metav1.Condition{cond("Ready", risky), cond("AtRisk", "True")}, 1, 1); err != nil {
+			t.Errorf("at risk, and Ready %s: %v", risky, err)
 		}
 	}
 	if conditions.Check([]metav1.Condition{cond("Ready", "True")}, 0, 1) == nil {
