@@ -9,7 +9,9 @@ package product
 
 import (
 	"encoding/json"
+	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
@@ -61,6 +63,7 @@ func describe(status *v1alpha1.ProductSyncStatus, info platform.ProductInfo) {
 	status.Title = sealing.Cut(info.Title, 512)
 	status.Category = sealing.Cut(info.Category, 128)
 	status.SupplierCode = sealing.Cut(info.SupplierCode, 128)
+	status.SaleStart, status.SaleEnd = moment(info.SaleStart), moment(info.SaleEnd)
 	status.Review, status.Rules = nil, nil
 	if info.Review != "" {
 		status.Review = &v1alpha1.ProductReview{Result: sealing.Cut(info.Review, 64), Reason: sealing.Cut(info.ReviewReason, 1024)}
@@ -71,6 +74,16 @@ func describe(status *v1alpha1.ProductSyncStatus, info platform.ProductInfo) {
 	if rules != (v1alpha1.ProductRules{}) {
 		status.Rules = &rules
 	}
+}
+
+// moment to the second, which is what the API keeps; nil if it is not told, or no time
+// that the API can write.
+func moment(at time.Time) *metav1.Time {
+	at = at.UTC()
+	if at.IsZero() || at.Year() < 1 || at.Year() > 9999 {
+		return nil
+	}
+	return ptr.To(metav1.NewTime(at.Truncate(time.Second)))
 }
 
 // kept are the SKUs and days that the status shows. All else is computed from them, so

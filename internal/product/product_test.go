@@ -92,11 +92,46 @@ func TestFoldState(t *testing.T) {
 	}
 }
 
+// Sale times and the review are kept as far as they are told, times to the second.
+func TestFoldReviewAndSale(t *testing.T) {
+	from := time.Date(2026, 11, 22, 8, 0, 0, 999_000_000, time.FixedZone("+08:00", 8*3600))
+	for name, test := range map[string]struct {
+		start, end         time.Time
+		wantStart, wantEnd string
+	}{
+		"both":            {from, from.AddDate(1, 0, 0), `"2026-11-22T00:00:00Z"`, `"2027-11-22T00:00:00Z"`},
+		"the end alone":   {time.Time{}, from, "null", `"2026-11-22T00:00:00Z"`},
+		"neither":         {time.Time{}, time.Time{}, "null", "null"},
+		"no time at all":  {time.Unix(-1<<50, 0), time.Unix(1<<50, 0), "null", "null"},
+		"as late as goes": {from, time.Unix(253402300799, 0), `"2026-11-22T00:00:00Z"`, `"9999-12-31T23:59:59Z"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := Fold(v1alpha1.ProductSyncStatus{SaleEnd: &metav1.Time{Time: from}}, platform.Product{Info: &platform.ProductInfo{
+				Review: "FAIL", ReviewReason: "the pictures", SaleStart: test.start, SaleEnd: test.end}}, today)
+			start, err := json.Marshal(got.SaleStart)
+			if err != nil {
+				t.Fatal(err)
+			}
+			end, err := json.Marshal(got.SaleEnd)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(start) != test.wantStart || string(end) != test.wantEnd {
+				t.Errorf("sold from %s to %s", start, end)
+			}
+			if got.Review == nil || *got.Review != (v1alpha1.ProductReview{Result: "FAIL", Reason: "the pictures"}) {
+				t.Errorf("review %+v", got.Review)
+			}
+		})
+	}
+}
+
 // An answer of price and stock alone leaves the rest as it was; one with Info replaces it.
 func TestFoldInfo(t *testing.T) {
 	previous := v1alpha1.ProductSyncStatus{
 		State: v1alpha1.ProductOnSale, Title: "old", Category: "c", SupplierCode: "s",
 		Review: &v1alpha1.ProductReview{Result: "PASS"}, Rules: &v1alpha1.ProductRules{Booking: "b"},
+		SaleStart: &metav1.Time{Time: time.Unix(1, 0)}, SaleEnd: &metav1.Time{Time: time.Unix(2, 0)},
 		SKUs: []v1alpha1.SKU{{ID: "1", Name: "one"}, {ID: "2", Name: "two"}}, Stock: ptr.To[int64](9),
 		PriceRange: &v1alpha1.PriceRange{Currency: "CNY"}, Summary: v1alpha1.ProductSummary{Price: "old"},
 	}
@@ -125,7 +160,7 @@ func TestFoldInfo(t *testing.T) {
 			t.Errorf("%s has %d characters, want %d", name, n, bound.want)
 		}
 	}
-	if got := Fold(previous, platform.Product{Info: &platform.ProductInfo{ReviewReason: "of nothing"}}, today); got.Review != nil || got.Rules != nil || got.Title != "" {
+	if got := Fold(previous, platform.Product{Info: &platform.ProductInfo{ReviewReason: "of nothing"}}, today); got.Review != nil || got.Rules != nil || got.SaleEnd != nil || got.Title != "" {
 		t.Errorf("what the info leaves empty stayed: %+v", got)
 	}
 	if previous.Title != "old" || previous.SKUs[0].ID != "1" {
