@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -79,11 +80,42 @@ type courier struct {
 type letter struct {
 	path, contentType, id, kind string
 	body                        []byte
+	// stamp completes a request just before it is sent, such as by its signature; nil
+	// sends it as it is.
+	stamp func(*http.Request)
+	// rules of this letter; nil takes the courier's.
+	rules *rules
+	// hush keeps the reply out of the log: it may hold secrets.
+	hush bool
+	// lose is how many replies, from the first on, are thrown away as if none had come.
+	lose int
+}
+
+// rules say how long a platform waits for a reply, and what it does without a good one.
+type rules struct {
+	// timeout of one try; 0 is the client's own.
+	timeout time.Duration
+	// pauses before each further try; there are no more tries than that.
+	pauses []time.Duration
+	judge  func(status int, body []byte) Verdict
+	// again tells whether to try again; answered is whether a reply came at all. nil tries
+	// again on Retry.
+	again func(verdict Verdict, answered bool) bool
+}
+
+func (r *rules) tryAgain(verdict Verdict, answered bool) bool {
+	if r.again == nil {
+		return verdict == Retry
+	}
+	return r.again(verdict, answered)
 }
 
 // push sends the letter unless the script says otherwise.
 func (c *courier) push(ctx context.Context, l letter) Delivery {
-	switch fault := c.script.take(l.path, true); fault.Kind {
+	switch fault := c.script.takePush(l.path, l.kind); fault.Kind {
+	case LoseReply:
+		l.lose = max(fault.Copies, 1)
+		return c.deliver(ctx, l)
 	case Drop:
 		return c.note(l, Delivery{Fate: Dropped})
 	case Reorder:
@@ -126,48 +158,62 @@ func (c *courier) release(ctx context.Context, seed uint64) []Delivery {
 
 // deliver tries until the receiver accepts or refuses, or the tries are used up.
 func (c *courier) deliver(ctx context.Context, l letter) Delivery {
-	d := Delivery{Fate: GivenUp}
-	for d.Attempts < c.tries {
-		if d.Attempts > 0 && !pause(ctx, c.every) {
-			d.Error = ctx.Err().Error()
-			break
-		}
+	r := l.rules
+	if r == nil {
+		r = &rules{pauses: slices.Repeat([]time.Duration{c.every}, c.tries-1), judge: c.judge}
+	}
+	d := Delivery{}
+	for {
 		d.Attempts++
-		verdict := c.attempt(ctx, l, &d)
-		if verdict == Accepted {
-			d.Fate, d.Accepted = Delivered, true
+		verdict, answered := c.attempt(ctx, l, r, &d)
+		d.Accepted, d.Fate = verdict == Accepted, fates[verdict]
+		if !r.tryAgain(verdict, answered) || d.Attempts > len(r.pauses) {
 			break
 		}
-		if verdict == Refused {
-			d.Fate = Denied
+		if !pause(ctx, r.pauses[d.Attempts-1]) {
+			d.Error = ctx.Err().Error()
 			break
 		}
 	}
 	return c.note(l, d)
 }
 
-// attempt posts once.
-func (c *courier) attempt(ctx context.Context, l letter, d *Delivery) Verdict {
+// fates of pushes by what is made of the last reply.
+var fates = map[Verdict]Fate{Accepted: Delivered, Refused: Denied, Retry: GivenUp}
+
+// attempt posts once; answered is whether a reply came.
+func (c *courier) attempt(ctx context.Context, l letter, r *rules, d *Delivery) (verdict Verdict, answered bool) {
 	d.Status, d.Body, d.Error = 0, "", ""
+	if r.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, r.timeout)
+		defer cancel()
+	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.address(l.path), bytes.NewReader(l.body))
 	if err != nil {
 		d.Error = "no request can be made of the push base and path"
-		return Refused
+		return Refused, true // nothing will mend it
 	}
 	request.Header.Set("Content-Type", l.contentType)
+	if l.stamp != nil {
+		l.stamp(request)
+	}
 	response, err := c.client.Do(request)
 	if err != nil {
 		d.Error = withoutAddress(err)
-		return Retry
+		return Retry, false
 	}
 	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<16))
-	d.Status, d.Body = response.StatusCode, string(body[:min(len(body), 256)])
-	if err != nil {
-		d.Error = withoutAddress(err)
-		return Retry
+	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	if err != nil || d.Attempts <= l.lose {
+		d.Error = "the reply was lost"
+		return Retry, false
 	}
-	return c.judge(response.StatusCode, body)
+	d.Status = response.StatusCode
+	if !l.hush {
+		d.Body = string(body[:min(len(body), 256)])
+	}
+	return r.judge(response.StatusCode, body), true
 }
 
 // address is where a push goes: a path that begins with a slash is taken whole,

@@ -39,6 +39,9 @@ const (
 	Duplicate FaultKind = "Duplicate"
 	// Reorder holds the push until ReleasePushes.
 	Reorder FaultKind = "Reorder"
+	// LoseReply sends the push and throws the reply away, as if none had come; Fault.Copies
+	// is of how many tries (default 1).
+	LoseReply FaultKind = "LoseReply"
 )
 
 // known reports whether the fake knows the kind.
@@ -48,12 +51,15 @@ func (k FaultKind) known() bool {
 }
 
 // onPush tells the faults of pushes from those of questions.
-func (k FaultKind) onPush() bool { return k == Drop || k == Duplicate || k == Reorder }
+func (k FaultKind) onPush() bool {
+	return k == Drop || k == Duplicate || k == Reorder || k == LoseReply
+}
 
 // Fault is one rule of the script. Rules are tried in the order they were injected;
 // the first that fits is used.
 type Fault struct {
-	// Op is the platform's name of the call, or the path tail of the push; empty fits any.
+	// Op is the platform's name of the call, or the path tail or the type of the push;
+	// empty fits any.
 	Op string
 	// Times it is used: 0 counts as 1, -1 is until the faults are cleared.
 	Times int
@@ -68,7 +74,7 @@ type Fault struct {
 	Delay time.Duration
 	// Code of Code, such as "9000".
 	Code string
-	// Copies of Duplicate.
+	// Copies of Duplicate; tries of LoseReply.
 	Copies int
 }
 
@@ -102,6 +108,13 @@ func (s *faults) setDown(down bool) {
 
 // take uses up the first rule that fits; without one it gives the zero Fault.
 func (s *faults) take(op string, push bool) Fault {
+	return s.takeAny(push, op)
+}
+
+// takePush is take for a push, which has two names.
+func (s *faults) takePush(path, kind string) Fault { return s.takeAny(true, path, kind) }
+
+func (s *faults) takeAny(push bool, names ...string) Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.down && !push {
@@ -109,7 +122,7 @@ func (s *faults) take(op string, push bool) Fault {
 	}
 	for i := range s.rules {
 		rule := &s.rules[i]
-		if rule.Kind.onPush() != push || (rule.Op != "" && rule.Op != op) {
+		if rule.Kind.onPush() != push || (rule.Op != "" && !slices.Contains(names, rule.Op)) {
 			continue
 		}
 		if rule.After > 0 {
