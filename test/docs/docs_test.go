@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -20,8 +21,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/controllers"
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/platform/douyin"
+	"github.com/laidoulaile/channel-operator/internal/platform/fliggy"
 	"github.com/laidoulaile/channel-operator/test/env"
 	"github.com/laidoulaile/channel-operator/webhookserver"
 )
@@ -135,6 +139,56 @@ func TestMetrics(t *testing.T) {
 		fmt.Fprintln(&described, d)
 	}
 	same(t, "metric", set("`(channel_operator_[a-z_]+)`", read(t, "docs", "operations.md")), set(`fqName: "([a-z_]+)"`, described.String()))
+}
+
+// A platform's page says what to register: every path, and none that is not there.
+func TestPushPaths(t *testing.T) {
+	for name, receiver := range map[v1alpha1.Platform]platform.Receiver{
+		v1alpha1.PlatformDouyin: douyin.Adapter{},
+		v1alpha1.PlatformFliggy: fliggy.Adapter{},
+	} {
+		var paths []string
+		for _, tail := range receiver.Paths() {
+			paths = append(paths, webhookserver.WebhookPath(name, tail))
+		}
+		page := read(t, "docs", "platforms", strings.ToLower(string(name))+".md")
+		same(t, "push path", set("`https://push\\.example\\.com(/[^`?]+)`", page), paths)
+	}
+}
+
+// A platform's page explains every field of its block, and none that is not there.
+func TestPlatformFields(t *testing.T) {
+	same(t, "spec.douyin", set("(?m)^\\| `([a-zA-Z.]+)` \\| .+ \\| .+ \\|$", section(t, read(t, "docs", "platforms", "douyin.md"), "The Channel")),
+		fieldsOf(reflect.TypeFor[v1alpha1.DouyinChannel](), ""))
+}
+
+// fieldsOf a type, as they stand in YAML, the fields of structs within behind a dot.
+func fieldsOf(of reflect.Type, prefix string) []string {
+	var names []string
+	for field := range of.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		inner := field.Type
+		if inner.Kind() == reflect.Pointer {
+			inner = inner.Elem()
+		}
+		if inner.Kind() == reflect.Struct {
+			names = append(names, fieldsOf(inner, prefix+name+".")...)
+		} else {
+			names = append(names, prefix+name)
+		}
+	}
+	return names
+}
+
+// section of a page: what stands between its heading and the next of any level.
+func section(t *testing.T, page, heading string) string {
+	t.Helper()
+	_, rest, found := strings.Cut(page, "\n## "+heading+"\n")
+	if !found {
+		t.Fatalf("no heading %q", heading)
+	}
+	text, _, _ := strings.Cut(rest, "\n#")
+	return text
 }
 
 // Relative links lead to files, and to headings in them.
