@@ -72,6 +72,7 @@ type entry struct {
 	created   time.Time
 	limits    v1alpha1.ChannelLimits
 	transport *platform.Transport
+	tokens    *accessTokens
 	account   *Account
 	// keys are the sealing Secret's, as last read.
 	keys map[string][]byte
