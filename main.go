@@ -38,6 +38,7 @@ import (
 	"github.com/laidoulaile/channel-operator/internal/accounts"
 	"github.com/laidoulaile/channel-operator/internal/ledger"
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/platform/douyin"
 	"github.com/laidoulaile/channel-operator/internal/platform/fliggy"
 	"github.com/laidoulaile/channel-operator/webhookserver"
 )
@@ -48,6 +49,7 @@ var version = "dev"
 // adapters are the platforms this manager speaks.
 var adapters = map[v1alpha1.Platform]platform.Adapter{
 	v1alpha1.PlatformFliggy: fliggy.Adapter{},
+	v1alpha1.PlatformDouyin: douyin.Adapter{},
 }
 
 // shutdownTimeout is how long everything gets to finish, the accepted pushes first.
