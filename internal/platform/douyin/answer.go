@@ -402,16 +402,11 @@ var refundStates = map[string]*bool{
 	"50": new(true),
 }
 
-// readRefunds reads the after-sale orders of an order. Where the answer keeps them is
-// inferred. One of which neither its certificate nor its state tells how it stands is left
+// readRefunds reads the after-sale orders of an order. One of which neither its certificate nor its state tells how it stands is left
 // out: it would count as undecided for ever.
 func readRefunds(data fields.Object, orderID string, certificates []certificate) []platform.RefundFact {
-	entries := listOf(data, "after_sale_order_list")
-	if len(entries) == 0 && data.Has("after_sale_id") {
-		entries = []fields.Object{data}
-	}
 	var refunds []platform.RefundFact
-	for _, entry := range entries {
+	for _, entry := range afterSales(data) {
 		if id := entry.ID("order_id"); id != "" && id != orderID {
 			continue
 		}
@@ -420,6 +415,20 @@ func readRefunds(data fields.Object, orderID string, certificates []certificate)
 		}
 	}
 	return refunds
+}
+
+// afterSales of an answer. Where it keeps them is not documented where we could read it: a
+// list, an object, or the data itself.
+func afterSales(data fields.Object) []fields.Object {
+	if data.Has("after_sale_id") {
+		return []fields.Object{data}
+	}
+	for _, name := range data.Names() {
+		if bytes.HasPrefix(data.Raw(name), []byte("{")) && data.Quiet().Object(name).Has("after_sale_id") {
+			return []fields.Object{data.Object(name)}
+		}
+	}
+	return listOf(data, "after_sale_order_list")
 }
 
 func readRefund(entry fields.Object, certificates []certificate) (platform.RefundFact, bool) {

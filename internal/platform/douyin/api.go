@@ -148,7 +148,7 @@ func wantsInfo(question platform.ProductQuestion) bool {
 		question.Wants(platform.AspectInfo) || question.Wants(platform.AspectAvailability)
 }
 
-// isRefusedHere: the app may not make this one call. A product that is sold is shown
+// isRefusedHere: this one call is refused, not the account. A product that is sold is shown
 // without its review then.
 func isRefusedHere(err error) bool {
 	failure, ok := errors.AsType[*platform.Error](err)
@@ -223,11 +223,16 @@ func (c *Client) findOrder(ctx context.Context, question platform.OrderQuestion)
 	return foundOrder{}, notFound(opOrderQuery, "no such order")
 }
 
-// refunds asks for the after-sale orders of an order; there may be none.
+// refunds asks for the after-sale orders of an order. What is answered where there is none
+// is unknown, and the app may lack the capability: either is no reason not to show the
+// order, whose certificates tell of refunds too.
 func (c *Client) refunds(ctx context.Context, orderID string, certificates []certificate) ([]platform.RefundFact, error) {
 	var refunds []platform.RefundFact
 	err := c.get(ctx, opAfterSale, query{"account_id": c.settings.AccountID, "order_id": orderID},
 		func(data fields.Object) { refunds = readRefunds(data, orderID, certificates) })
+	if err != nil && (isRefusedHere(err) || platform.KindOf(err) == platform.Gone) {
+		return nil, nil
+	}
 	return refunds, err
 }
 

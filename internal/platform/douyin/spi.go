@@ -219,26 +219,34 @@ func codesOf(coupons []coupon) []platform.Code {
 	return codes
 }
 
-// namesOf coupons together: their ids in order, hashed. Codes are secrets, and a hash of
-// several says nothing of one; of a single code without an id it would, so that is keyed
-// by its order.
-func namesOf(orderID string, coupons []coupon) string {
-	ids := []string{orderID}
+// namesOf coupons together: their ids in order, hashed.
+func namesOf(coupons []coupon) string {
+	var ids []string
 	for _, c := range coupons {
-		ids = append(ids, c.id())
+		ids = append(ids, c.ID)
 	}
-	slices.Sort(ids[1:])
+	slices.Sort(ids)
 	return hashed(ids...)
+}
+
+// requireIDs: what the platform gives no id is called by its certificates, so each must
+// have one. Its code would not do: it is a secret, and a hash of it can be guessed.
+func requireIDs(body fields.Object, coupons []coupon) {
+	for _, c := range coupons {
+		if c.ID == "" {
+			body.Fail("certificate_id", "is missing, and so is after_sale_id")
+		}
+	}
 }
 
 // refundID is the platform's id of a refund (after_sale_id), else the only certificate's,
 // else a hash of all.
-func refundID(orderID, afterSaleID string, coupons []coupon) string {
+func refundID(afterSaleID string, coupons []coupon) string {
 	switch {
 	case afterSaleID != "":
 		return afterSaleID
-	case len(coupons) == 1 && coupons[0].ID != "":
+	case len(coupons) == 1:
 		return coupons[0].ID
 	}
-	return namesOf(orderID, coupons)
+	return namesOf(coupons)
 }

@@ -50,8 +50,11 @@ func openRefundApply(s scene) (platform.Message, error) {
 	if len(m.coupons) == 0 && (s.body.Has("certificate_id") || s.body.Has("code")) {
 		m.coupons = readCoupons([]fields.Object{s.body})
 	}
-	if len(m.coupons) == 0 && m.afterSaleID == "" {
-		s.body.Fail("certificates", "are missing")
+	if m.afterSaleID == "" {
+		if len(m.coupons) == 0 {
+			s.body.Fail("certificates", "are missing")
+		}
+		requireIDs(s.body, m.coupons)
 	}
 	return m, checkCoupons(m.coupons)
 }
@@ -79,7 +82,7 @@ func (m refundApply) id() string {
 	if m.afterSaleID != "" {
 		return sceneID(sceneRefundApply, m.orderID, m.afterSaleID)
 	}
-	return sceneID(sceneRefundApply, m.orderID, namesOf(m.orderID, m.coupons))
+	return sceneID(sceneRefundApply, m.orderID, namesOf(m.coupons))
 }
 
 // Answer decides by the Channel's policy and by what is known to be used; what is not
@@ -102,7 +105,7 @@ func (m refundApply) requested(result platform.Result) *platform.OrderNotificati
 	n := m.notification(kindRefundRequested, m.orderID, m.id())
 	n.Codes = codesOf(m.coupons)
 	n.Refund = &platform.RefundFact{
-		ID: refundID(m.orderID, m.afterSaleID, m.coupons), Currency: currency, Amount: m.amount, At: n.OccurredAt,
+		ID: refundID(m.afterSaleID, m.coupons), Currency: currency, Amount: m.amount, At: n.OccurredAt,
 	}
 	if len(m.coupons) > 0 {
 		n.Refund.Quantity = new(int64(len(m.coupons)))
@@ -152,6 +155,9 @@ const (
 // given (documented), so such a one is never refused.
 func use(c coupon, order platform.KnownOrder, name func(platform.Code) string) usage {
 	code, known := order.Codes[name(c.Code)]
+	if !known && !c.Text.IsZero() {
+		code, known = order.Codes[name(platform.Code{Text: c.Text})] // issued without ids
+	}
 	if c.Text.IsZero() {
 		early := []string{"Pending", "Paid", "Issuing"}
 		if !known && slices.Contains(early, order.Phase) {
@@ -210,21 +216,26 @@ func openRefundNotice(s scene) (platform.Message, error) {
 	if err := checkCoupons(coupons); err != nil {
 		return nil, err
 	}
-	about := afterSaleID
-	if about == "" {
-		about = namesOf(orderID, coupons)
+	about := []string{orderID, afterSaleID}
+	if afterSaleID == "" {
+		requireIDs(s.body, coupons)
+		about[1] = namesOf(coupons)
 	}
-	n := s.notification(kindRefunded, orderID, sceneID(sceneRefundNotice, orderID, about))
 	refunded, at := made(items, coupons)
-	n.Succeeded = new(len(refunded) > 0 || len(items) == 0)
+	succeeded := len(refunded) > 0 || len(items) == 0
+	if !succeeded {
+		about = append(about, "refused") // the same may be refunded later
+	}
+	n := s.notification(kindRefunded, orderID, sceneID(sceneRefundNotice, about...))
+	n.Succeeded = &succeeded
 	if !at.IsZero() {
 		n.OccurredAt = at
 	}
-	if !*n.Succeeded {
+	if !succeeded {
 		refunded = coupons
 	}
 	n.Codes = codesOf(refunded)
-	n.Refund = &platform.RefundFact{ID: refundID(orderID, afterSaleID, coupons), Currency: currency, At: at, Succeeded: n.Succeeded}
+	n.Refund = &platform.RefundFact{ID: refundID(afterSaleID, coupons), Currency: currency, At: at, Succeeded: n.Succeeded}
 	if len(refunded) > 0 {
 		n.Refund.Quantity = new(int64(len(refunded)))
 	}
