@@ -245,6 +245,8 @@ func refundID(afterSaleID string, coupons []coupon) string {
 	switch {
 	case afterSaleID != "":
 		return afterSaleID
+	case len(coupons) == 0:
+		return ""
 	case len(coupons) == 1:
 		return coupons[0].ID
 	}
