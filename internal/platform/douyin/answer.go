@@ -373,7 +373,7 @@ func (f foundOrder) with(certificates []certificate) platform.Order {
 	}
 	order.RefundState = platform.RefundNone
 	switch {
-	case refunded > 0 && refunded == len(certificates):
+	case refunded > 0 && refunded == len(certificates) && (order.Quantity == nil || int64(refunded) >= *order.Quantity):
 		order.RefundState = platform.RefundFull
 		// An order is closed, too, when all of it was refunded (inferred): it was no
 		// cancelled one.
