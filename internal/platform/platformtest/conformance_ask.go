@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +26,9 @@ var askChecks = []askCheck{
 	{"questions", checkQuestions},
 	{"products", checkProducts},
 	{"orders", checkOrders},
+	{"answers that are owed", checkAnswers},
+	{"access tokens", checkTokens},
+	{"the platform has nothing to complain of", checkComplaints},
 	{"faults are classified", checkFaults},
 	{"listing gives everything once", checkListing},
 	{"cancellation", checkCancellation},
@@ -35,14 +39,25 @@ var askChecks = []askCheck{
 type asking struct {
 	subject Subject
 	running Running
+	// kept are the tokens of all clients that were made.
+	kept *[]*tokens
 }
 
+func newAsking(s Subject, r Running) asking { return asking{s, r, &[]*tokens{}} }
+
 // client makes a client with the credentials and a transport of its own, whose
-// breaker and limits know nothing of other checks.
+// breaker and limits know nothing of other checks, and which has no token yet.
 func (a asking) client(credentials platform.Credentials) (platform.Client, error) {
+	kept := &tokens{}
+	*a.kept = append(*a.kept, kept)
+	return a.clientWith(credentials, kept)
+}
+
+// clientWith makes a client that shares its token with others.
+func (a asking) clientWith(credentials platform.Credentials, kept *tokens) (platform.Client, error) {
 	limits := platform.Limits{RequestsPerSecond: 10_000, Burst: 10_000, Concurrency: 64}
 	transport := platform.NewTransport("conformance", limits, &http.Transport{DisableKeepAlives: true})
-	account := platform.Account{Holder: a.subject.holder(credentials), Endpoint: a.running.Endpoint, Tokens: &tokens{}}
+	account := platform.Account{Holder: a.subject.holder(credentials), Endpoint: a.running.Endpoint, Tokens: kept}
 	return a.subject.Adapter.NewClient(account, transport)
 }
 
@@ -72,7 +87,34 @@ func (a asking) questions() []question {
 			askOrder("Order", s.Order, false, false), askOrder("Order and refunds", s.Order, true, false),
 			askOrder("unknown Order", s.UnknownOrder, false, true), askOrder("unknown Order and refunds", s.UnknownOrder, true, true))
 	}
+	if !s.NoAnswers {
+		all = append(all, question{"IssueCodes", false, func(ctx context.Context, c platform.Client) error {
+			return c.(platform.OrderAnswerer).IssueCodes(ctx, s.Issue)
+		}})
+		for i, d := range s.Decisions {
+			all = append(all, question{fmt.Sprintf("DecideRefund %d", i+1), false, func(ctx context.Context, c platform.Client) error {
+				return c.(platform.OrderAnswerer).DecideRefund(ctx, d)
+			}})
+		}
+	}
+	for _, n := range s.Notices {
+		all = append(all, askNotice(n))
+	}
 	return all
+}
+
+// askNotice asks about a notice, and for a line that a status can hold.
+func askNotice(n AskedNotice) question {
+	return question{"Notice " + n.PlatformType, false, func(ctx context.Context, c platform.Client) error {
+		text, asked, err := c.(platform.NoticeClient).Notice(ctx, n.PlatformType, n.Subject)
+		if err != nil {
+			return err
+		}
+		if !asked || text == "" || strings.ContainsAny(text, "\r\n") {
+			return fmt.Errorf("asked: %t, %d bytes of text on one line", asked, len(text))
+		}
+		return bounded("a notice's text", text, maxReason)
+	}}
 }
 
 func askProduct(name, id string, unknown bool, wanted ...platform.Aspect) question {
@@ -97,6 +139,17 @@ func (a asking) secrets() []string {
 		for _, value := range credentials {
 			all = append(all, value.Reveal())
 		}
+	}
+	codes := a.subject.Issue.Codes
+	for _, d := range a.subject.Decisions {
+		codes = append(slices.Clone(codes), d.Codes...)
+	}
+	for _, code := range codes {
+		all = append(all, code.Text.Reveal())
+	}
+	for _, kept := range *a.kept {
+		given, _ := kept.told()
+		all = append(all, given...)
 	}
 	return all
 }
@@ -155,8 +208,17 @@ func checkDeclared(a asking) error {
 	}
 	_, products := c.(platform.ProductClient)
 	_, orders := c.(platform.OrderClient)
-	if products == s.NoProducts || orders == s.NoOrders {
-		return fmt.Errorf("the client asks for products: %t, orders: %t; declared otherwise", products, orders)
+	_, answers := c.(platform.OrderAnswerer)
+	_, notices := c.(platform.NoticeClient)
+	if products == s.NoProducts || orders == s.NoOrders || answers == s.NoAnswers || notices == s.NoNotices {
+		return fmt.Errorf("the client asks for products: %t, orders: %t, notices: %t, and answers: %t; declared otherwise", products, orders, notices, answers)
+	}
+	if s.NoNotices {
+		return nil
+	}
+	_, asked, err := c.(platform.NoticeClient).Notice(context.Background(), "no-such-type", "1")
+	if asked || err != nil {
+		return fmt.Errorf("asked about a notice of no known type: %t, %s", asked, told(err))
 	}
 	return nil
 }
@@ -267,24 +329,40 @@ func checkFaults(a asking) error {
 	var errs []error
 	for _, c := range cases {
 		for _, q := range a.questions() {
-			a.running.Inject(c.fault)
-			err := a.askOnce(q, c.fault)
-			if e, ok := errors.AsType[*platform.Error](err); ok && e.RetryAfter != c.fault.RetryAfter {
-				errs = append(errs, fmt.Errorf("%s, %s: RetryAfter %s, want %s", c.fault.Kind, q.name, e.RetryAfter, c.fault.RetryAfter))
-			}
-			if err := a.failed(err, c.kind, c.reasons...); err != nil {
-				errs = append(errs, fmt.Errorf("%s, %s: %w", c.fault.Kind, q.name, err))
+			// With tokens, the fault hits the call for one first; then, with one at hand, the
+			// question itself.
+			for _, withToken := range []bool{false, true}[:a.ways()] {
+				err := a.askOnce(q, c.fault, withToken)
+				a.running.Clear() // a question that gave up may not have met it
+				if e, ok := errors.AsType[*platform.Error](err); ok && e.RetryAfter != c.fault.RetryAfter {
+					errs = append(errs, fmt.Errorf("%s, %s: RetryAfter %s, want %s", c.fault.Kind, q.name, e.RetryAfter, c.fault.RetryAfter))
+				}
+				if err := a.failed(err, c.kind, c.reasons...); err != nil {
+					errs = append(errs, fmt.Errorf("%s, %s, with a token at hand %t: %w", c.fault.Kind, q.name, withToken, err))
+				}
 			}
 		}
 	}
 	return errors.Join(append(errs, a.checkLabel())...)
 }
 
-func (a asking) askOnce(q question, fault Fault) error {
+// ways are two where the platform has access tokens.
+func (a asking) ways() int {
+	if a.running.Tokens == nil {
+		return 1
+	}
+	return 2
+}
+
+func (a asking) askOnce(q question, fault Fault, withToken bool) error {
 	c, err := a.client(a.subject.Good)
+	if err == nil && withToken {
+		err = c.Check(context.Background())
+	}
 	if err != nil {
 		return err
 	}
+	a.running.Inject(fault)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if fault.Kind == Slow {
@@ -392,5 +470,135 @@ func checkConcurrency(a asking) error {
 		})
 	}
 	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// checkAnswers: what the platform waits for reaches it, and telling it twice does no harm.
+func checkAnswers(a asking) error {
+	s := a.subject
+	if s.NoAnswers {
+		return nil
+	}
+	c, err := a.client(s.Good)
+	if err != nil {
+		return err
+	}
+	answerer := c.(platform.OrderAnswerer)
+	var want []string
+	for _, code := range s.Issue.Codes {
+		want = append(want, code.Text.Reveal())
+	}
+	if slices.Equal(a.running.Codes(s.Issue.OrderID), want) {
+		return errors.New("the fake has the codes before they are given")
+	}
+	var errs []error
+	for _, often := range []string{"once", "twice"} {
+		if err := answerer.IssueCodes(context.Background(), s.Issue); err != nil {
+			errs = append(errs, fmt.Errorf("codes given %s: %w", often, err))
+		}
+		if !slices.Equal(a.running.Codes(s.Issue.OrderID), want) {
+			errs = append(errs, fmt.Errorf("codes given %s: the platform has others", often))
+		}
+		for i, d := range s.Decisions {
+			if err := answerer.DecideRefund(context.Background(), d); err != nil {
+				errs = append(errs, fmt.Errorf("decision %d told %s: %w", i+1, often, err))
+			}
+			if approved, told := a.running.Decided(d); !told || approved != d.Approve {
+				errs = append(errs, fmt.Errorf("decision %d told %s: the platform knows it: %t, as approved: %t", i+1, often, told, approved))
+			}
+		}
+	}
+	return errors.Join(append(errs, a.checkStrangeAnswers(answerer))...)
+}
+
+// checkStrangeAnswers: an answer that nobody waits for fails, without a secret.
+func (a asking) checkStrangeAnswers(answerer platform.OrderAnswerer) error {
+	issue := a.subject.Issue
+	issue.OrderID = "1"
+	decision := a.subject.Decisions[0]
+	decision.PlatformType = "no-such-type"
+	var errs []error
+	for name, err := range map[string]error{
+		"codes of an unknown order":        answerer.IssueCodes(context.Background(), issue),
+		"a decision on nothing that asked": answerer.DecideRefund(context.Background(), decision),
+	} {
+		if kind := platform.KindOf(err); err == nil || kind != platform.Refused && kind != platform.Gone {
+			errs = append(errs, fmt.Errorf("%s: %s", name, told(err)))
+		} else {
+			errs = append(errs, holdsNone(fmt.Sprintf("%v %+v", err, err), a.secrets()))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkTokens: one token serves all questions, and all replicas; a bad one is replaced once
+// and for all, and one that is refused always does not make the client ask for ever.
+func checkTokens(a asking) error {
+	s := a.subject
+	c, err := a.client(s.Good)
+	if err != nil {
+		return err
+	}
+	kept := (*a.kept)[0]
+	err = c.Check(context.Background())
+	if _, used := kept.told(); used != (a.running.Tokens != nil) {
+		return fmt.Errorf("the client asks for a token: %t; declared otherwise", used)
+	}
+	if a.running.Tokens == nil || err != nil {
+		return err
+	}
+	replica, err := a.clientWith(s.Good, kept)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	expect := func(when string, issued int, err error) {
+		if n := a.running.Tokens.Issued(); err != nil || n != issued {
+			errs = append(errs, fmt.Errorf("%s: %d tokens, want %d, %s", when, n, issued, told(err)))
+		}
+	}
+	before := a.running.Tokens.Issued()
+	for _, q := range a.questions() {
+		for _, client := range []platform.Client{c, replica} {
+			if err := q.ask(context.Background(), client); err != nil && !q.unknown {
+				errs = append(errs, fmt.Errorf("%s: %w", q.name, err))
+			}
+		}
+	}
+	expect("everything was asked by two replicas", before, nil)
+	a.running.Tokens.End()
+	expect("the token has ended", before+1, c.Check(context.Background()))
+	expect("the other replica asks", before+1, replica.Check(context.Background()))
+	refusal := a.running.Tokens.Refusal
+	refusal.Times = -1
+	a.running.Inject(refusal)
+	err = c.Check(context.Background())
+	if _, ok := errors.AsType[*platform.Error](err); !ok {
+		errs = append(errs, fmt.Errorf("every token is refused: %s", told(err)))
+	} else {
+		errs = append(errs, holdsNone(fmt.Sprintf("%v %+v", err, err), a.secrets()))
+	}
+	if n := a.running.Tokens.Issued(); n > before+3 {
+		errs = append(errs, fmt.Errorf("every token is refused, and %d are fetched", n-before-1))
+	}
+	return errors.Join(errs...)
+}
+
+// checkComplaints asks everything once with one client, and looks what the platform has
+// to say of it.
+func checkComplaints(a asking) error {
+	c, err := a.client(a.subject.Good)
+	if err != nil || a.running.Complaints == nil {
+		return err
+	}
+	var errs []error
+	for _, q := range a.questions() {
+		if err := q.ask(context.Background(), c); err != nil && !q.unknown {
+			errs = append(errs, fmt.Errorf("%s: %w", q.name, err))
+		}
+	}
+	for _, complaint := range a.running.Complaints() {
+		errs = append(errs, errors.New(complaint))
+	}
 	return errors.Join(errs...)
 }

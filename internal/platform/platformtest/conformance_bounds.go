@@ -20,7 +20,7 @@ const (
 )
 
 // kinds are the API's types of order notifications.
-var kinds = []string{"CodesIssued", "CodeUsed", "CodeUseCancelled", "Paid", "RefundRequested", "Refunded",
+var kinds = []string{"CodesRequested", "CodesIssued", "CodeUsed", "CodeUseCancelled", "Paid", "RefundRequested", "Refunded",
 	"Cancelled", "StatusChanged", "Booking", "Other"}
 
 var aspects = []platform.Aspect{platform.AspectInfo, platform.AspectPrice, platform.AspectStock, platform.AspectAvailability}
@@ -42,7 +42,7 @@ func checkEvent(e platform.Event) error {
 	}
 	if n := e.Notice; n != nil {
 		set++
-		errs = append(errs, required("MessageID", n.MessageID), required("PlatformType", n.PlatformType), bounded("Subject", n.Subject, maxID))
+		errs = append(errs, required("MessageID", n.MessageID), required("PlatformType", n.PlatformType), bounded("Subject", n.Subject, maxID), bounded("Detail", n.Detail, maxReason))
 	}
 	if set != 1 {
 		errs = append(errs, fmt.Errorf("an event with %d facts", set))
@@ -54,6 +54,9 @@ func checkNotification(o *platform.OrderNotification) error {
 	errs := []error{
 		required("MessageID", o.MessageID), required("OrderID", o.OrderID), required("PlatformType", o.PlatformType),
 		bounded("OutOrderID", o.OutOrderID, maxID), bounded("Reason", o.Reason, maxReason),
+	}
+	if o.Replied != nil {
+		errs = append(errs, checkReplied(o))
 	}
 	if !slices.Contains(kinds, o.Kind) {
 		errs = append(errs, fmt.Errorf("kind %q is none of the API's", o.Kind))
@@ -67,11 +70,29 @@ func checkNotification(o *platform.OrderNotification) error {
 	return errors.Join(errs...)
 }
 
-func checkCode(c platform.Code) error {
-	if c.Text.IsZero() {
-		return errors.New("a code without text")
+// checkReplied checks what is kept of a reply: a deadline only while an answer is owed, a
+// body only where it holds codes.
+func checkReplied(o *platform.OrderNotification) error {
+	switch o.Replied.Result {
+	case platform.ResultPending, platform.ResultApproved, platform.ResultRefused:
+		if len(o.Replied.Body) > 0 {
+			return fmt.Errorf("replied %s, and the reply is kept", o.Replied.Result)
+		}
+	case platform.ResultIssued:
+	default:
+		return fmt.Errorf("replied %q", o.Replied.Result)
 	}
-	return errors.Join(positive("Persons", c.Persons), positive("Used", c.Used), positive("Refunded", c.Refunded))
+	if o.Replied.Result != platform.ResultPending && !o.Deadline.IsZero() {
+		return fmt.Errorf("replied %s, and an answer is owed", o.Replied.Result)
+	}
+	return nil
+}
+
+func checkCode(c platform.Code) error {
+	if c.Text.IsZero() && c.ID == "" {
+		return errors.New("a code without text and without an id of its own")
+	}
+	return errors.Join(bounded("code ID", c.ID, maxID), positive("Persons", c.Persons), positive("Used", c.Used), positive("Refunded", c.Refunded))
 }
 
 func checkRefund(r platform.RefundFact) error {
@@ -144,11 +165,11 @@ func checkHostile(s Subject) error {
 		}
 		for _, variant := range variants(value) {
 			body := mustMarshal(variant)
-			m, events, err := s.decode(sample.push(body))
+			got, err := s.decode(sample.push(body), sample.Inquiry)
 			if err != nil {
-				err = wellRefused(err, sample.Secrets)
+				err = wellRefused(err, sample)
 			} else {
-				err = s.checkDecoded(m, events)
+				err = s.checkDecoded(got)
 			}
 			if err != nil {
 				errs = append(errs, fmt.Errorf("%s as %.300s: %w", sample.Name, body, err))

@@ -2,11 +2,14 @@ package platformtest
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -22,7 +25,11 @@ var pushChecks = []check{
 	{"paths are stable and each has a sample", checkPaths},
 	{"the default endpoint is https", checkEndpoint},
 	{"samples decode", checkSamples},
+	{"challenges come back", checkChallenges},
+	{"inquiries are answered", checkInquiries},
+	{"what was answered is answered again", checkAgain},
 	{"signatures", checkSignatures},
+	{"other accounts are told apart", checkForeign},
 	{"malformed bodies are refused", checkMalformed},
 	{"truncated bodies tell nothing else", checkTruncated},
 	{"hostile values stay within bounds", checkHostile},
@@ -60,19 +67,57 @@ func checkEndpoint(s Subject) error {
 	return nil
 }
 
-// decode opens a push and reads its events; a panic is an error. Errors that are not
-// ErrMalformed are told as such by wellRefused.
-func (s Subject) decode(push platform.Push) (m platform.Message, events []platform.Event, err error) {
+// said is what a push says, in whichever way it does.
+type said struct {
+	message platform.Message
+	events  []platform.Event
+	// echo of a Challenge; asks and reply of an Inquiry.
+	echo, reply *platform.Reply
+	asks        platform.Lookup
+	recorded    bool
+}
+
+// same reports whether two pushes say the same.
+func (a said) same(b said) bool {
+	a.message, b.message = nil, nil
+	return reflect.DeepEqual(a, b)
+}
+
+// decode opens a push and reads what it says; an Inquiry is told what is inquired. A panic
+// is an error. Errors that are not ErrMalformed are told as such by wellRefused.
+func (s Subject) decode(push platform.Push, inquired *Inquired) (got said, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic: %v", r)
 		}
 	}()
-	if m, err = s.Adapter.Open(push); err != nil {
-		return nil, nil, err
+	if got.message, err = s.Adapter.Open(push); err != nil {
+		return said{}, err
 	}
-	events, err = m.Events()
-	return m, events, err
+	switch m := got.message.(type) {
+	case platform.Challenge:
+		echo := m.Echo()
+		got.echo = &echo
+	case platform.Inquiry:
+		return s.inquire(m, inquired, ours)
+	}
+	got.events, err = got.message.Events()
+	return got, err
+}
+
+// inquire has an Inquiry answered.
+func (s Subject) inquire(m platform.Inquiry, inquired *Inquired, maker codeMaker) (said, error) {
+	if inquired == nil {
+		inquired = &Inquired{}
+	}
+	holder := s.holder(s.Good)
+	if inquired.Settings != nil {
+		holder.Settings = inquired.Settings
+	}
+	got := said{message: m, asks: m.Asks()}
+	answer, err := m.Answer(holder, maker.known(inquired.Known))
+	got.events, got.reply, got.recorded = answer.Events, &answer.Reply, answer.Recorded
+	return got, err
 }
 
 func checkSamples(s Subject) error {
@@ -86,26 +131,40 @@ func checkSamples(s Subject) error {
 }
 
 func (s Subject) checkSample(sample Sample) error {
-	m, events, err := s.decode(sample.push(sample.Body))
+	got, err := s.decode(sample.push(sample.Body), sample.Inquiry)
 	if err != nil {
 		return err
 	}
-	if m.Account() != sample.Account || m.Type() != sample.Type || len(events) != sample.Events {
+	m := got.message
+	if m.Account() != sample.Account || m.Type() != sample.Type || len(got.events) != sample.Events {
 		return fmt.Errorf("account %q, type %q, %d events; want %q, %q, %d",
-			m.Account(), m.Type(), len(events), sample.Account, sample.Type, sample.Events)
+			m.Account(), m.Type(), len(got.events), sample.Account, sample.Type, sample.Events)
 	}
-	return s.checkDecoded(m, events)
+	_, challenges := m.(platform.Challenge)
+	_, inquires := m.(platform.Inquiry)
+	if challenges != (sample.Echo != nil) || inquires != (sample.Inquiry != nil) {
+		return fmt.Errorf("a challenge: %t, an inquiry: %t; declared otherwise", challenges, inquires)
+	}
+	if events, _ := m.Events(); (challenges || inquires) && len(events) > 0 {
+		return fmt.Errorf("%d events without an answer", len(events))
+	}
+	return s.checkDecoded(got)
 }
 
 // checkDecoded checks what any decoded push must hold to.
-func (s Subject) checkDecoded(m platform.Message, events []platform.Event) error {
-	if m.Type() != unknownType && !slices.Contains(s.Types, m.Type()) {
+func (s Subject) checkDecoded(got said) error {
+	if m := got.message; m.Type() != unknownType && !slices.Contains(s.Types, m.Type()) {
 		return fmt.Errorf("type %q is a label that the adapter should not make", m.Type())
 	}
-	if len(events) == 0 {
+	for _, reply := range []*platform.Reply{got.echo, got.reply} {
+		if reply != nil && (reply.Status < 200 || reply.Status > 599 || len(reply.Body) > 0 && reply.ContentType == "") {
+			return fmt.Errorf("a reply of status %d and content type %q", reply.Status, reply.ContentType)
+		}
+	}
+	if len(got.events) == 0 && got.echo == nil && got.reply == nil {
 		return errors.New("no events and no error")
 	}
-	for _, event := range events {
+	for _, event := range got.events {
 		if err := checkEvent(event); err != nil {
 			return err
 		}
@@ -113,13 +172,21 @@ func (s Subject) checkDecoded(m platform.Message, events []platform.Event) error
 	return nil
 }
 
-// checkSignatures: whoever signs is checked, and who does not is said not to.
+// checkSignatures: whoever signs is checked, and who does not is said not to. A challenge
+// may come without, and then nobody asks.
 func checkSignatures(s Subject) error {
 	var errs []error
 	for _, sample := range s.Samples {
-		m, _, err := s.decode(sample.push(sample.Body))
+		m, err := s.Adapter.Open(sample.push(sample.Body))
 		if err != nil {
 			return fmt.Errorf("%s: %w", sample.Name, err)
+		}
+		if c, ok := m.(platform.Challenge); ok && c.Signed() != sample.Signed {
+			errs = append(errs, fmt.Errorf("%s: said to be signed: %t", sample.Name, c.Signed()))
+			continue
+		}
+		if sample.Foreign || sample.Echo != nil && !sample.Signed {
+			continue
 		}
 		if signed, err := m.Verify(s.holder(s.Good)); err != nil || signed != sample.Signed {
 			errs = append(errs, fmt.Errorf("%s: verified as signed %t, %s; want %t", sample.Name, signed, told(err), sample.Signed))
@@ -130,7 +197,7 @@ func checkSignatures(s Subject) error {
 		if _, err := m.Verify(s.holder(s.Bad)); !errors.Is(err, platform.ErrForged) {
 			errs = append(errs, fmt.Errorf("%s: with another's credentials: %s", sample.Name, told(err)))
 		}
-		errs = append(errs, s.checkForged(sample))
+		errs = append(errs, s.checkForged(sample), s.checkForgedAround(sample))
 	}
 	return errors.Join(errs...)
 }
@@ -138,19 +205,99 @@ func checkSignatures(s Subject) error {
 // checkForged alters each byte of a signed body: what still opens must not verify
 // unless it still says the same.
 func (s Subject) checkForged(sample Sample) error {
-	_, want, _ := s.decode(sample.push(sample.Body))
+	want, _ := s.decode(sample.push(sample.Body), sample.Inquiry)
 	for i := range sample.Body {
 		body := bytes.Clone(sample.Body)
 		body[i] ^= 1
-		m, events, err := s.decode(sample.push(body))
-		if err != nil || reflect.DeepEqual(events, want) {
+		got, err := s.decode(sample.push(body), sample.Inquiry)
+		if err != nil || got.same(want) {
 			continue
 		}
-		if _, err := m.Verify(s.holder(s.Good)); !errors.Is(err, platform.ErrForged) {
+		if _, err := got.message.Verify(s.holder(s.Good)); !errors.Is(err, platform.ErrForged) {
 			return fmt.Errorf("%s: byte %d altered, and the signature holds: %s", sample.Name, i, told(err))
 		}
 	}
 	return nil
+}
+
+// checkForgedAround alters the signature, and what it covers beside the body.
+func (s Subject) checkForgedAround(sample Sample) error {
+	var errs []error
+	try := func(name string, push platform.Push) {
+		m, err := s.Adapter.Open(push)
+		if errors.Is(err, platform.ErrMalformed) {
+			return
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %s altered: %w", sample.Name, name, err))
+			return
+		}
+		if c, ok := m.(platform.Challenge); ok && !c.Signed() {
+			return // it signs nothing any more, and may
+		}
+		if _, err := m.Verify(s.holder(s.Good)); !errors.Is(err, platform.ErrForged) {
+			errs = append(errs, fmt.Errorf("%s: %s altered, and the signature holds: %s", sample.Name, name, told(err)))
+		}
+	}
+	for _, name := range sample.SignedHeaders {
+		for _, value := range altered(sample.Header.Get(name)) {
+			push := sample.push(sample.Body)
+			push.Header = push.Header.Clone()
+			setOrDelete(push.Header, http.CanonicalHeaderKey(name), value)
+			try(name, push)
+		}
+	}
+	for _, name := range sample.SignedQuery {
+		for _, value := range altered(sample.Query.Get(name)) {
+			push := sample.push(sample.Body)
+			push.Query = maps.Clone(push.Query)
+			setOrDelete(push.Query, name, value)
+			try(name, push)
+		}
+	}
+	return errors.Join(errs[:min(len(errs), 20)]...)
+}
+
+// altered are wrong values in the place of a right one: none, each character another,
+// encoded twice, cut, doubled.
+func altered(value string) []string {
+	all := []string{"", fmt.Sprintf("%x", value), base64.StdEncoding.EncodeToString([]byte(value)), value + value, value + " ", value[:len(value)/2]}
+	for i := range value {
+		text := []byte(value)
+		text[i] ^= 1
+		all = append(all, string(text))
+	}
+	return all
+}
+
+func setOrDelete(values map[string][]string, name, value string) {
+	if value == "" {
+		delete(values, name)
+		return
+	}
+	values[name] = []string{value}
+}
+
+// checkForeign: what is rightly signed and about somebody else is told so, and not before
+// its signature was checked.
+func checkForeign(s Subject) error {
+	var errs []error
+	for _, sample := range s.Samples {
+		if !sample.Foreign {
+			continue
+		}
+		m, err := s.Adapter.Open(sample.push(sample.Body))
+		if err != nil {
+			return fmt.Errorf("%s: %w", sample.Name, err)
+		}
+		if _, err := m.Verify(s.holder(s.Good)); !errors.Is(err, platform.ErrOtherAccount) {
+			errs = append(errs, fmt.Errorf("%s: %s", sample.Name, told(err)))
+		}
+		if _, err := m.Verify(s.holder(s.Bad)); sample.Signed && !errors.Is(err, platform.ErrForged) {
+			errs = append(errs, fmt.Errorf("%s, with another's credentials: %s", sample.Name, told(err)))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // checkMalformed tries the Subject's own and those that no platform can mean.
@@ -158,32 +305,43 @@ func checkMalformed(s Subject) error {
 	pushes := slices.Clone(s.Malformed)
 	for _, path := range s.Adapter.Paths() {
 		for _, body := range []string{"", " ", "null", "[]", `""`, "0", "true", "{", "{}{}", "\x00", "\xff\xfe", strings.Repeat("[", 200_000), strings.Repeat(`{"a":`, 50_000)} {
-			pushes = append(pushes, Malformed{Name: fmt.Sprintf("%.12q", body), Path: path, Body: []byte(body)})
+			pushes = append(pushes, Malformed{Name: fmt.Sprintf("%.12q", body), Path: path, Query: s.queryAt(path), Body: []byte(body)})
 		}
 	}
 	for _, sample := range s.Samples {
-		pushes = append(pushes, Malformed{Name: sample.Name + " on no path", Path: "no-such-path", Header: sample.Header, Body: sample.Body})
+		pushes = append(pushes, Malformed{Name: sample.Name + " on no path", Path: "no-such-path", Query: sample.Query, Header: sample.Header, Body: sample.Body})
 		if json.Valid(sample.Body) { // of forms nobody can tell
 			twice := slices.Concat(sample.Body, sample.Body)
-			pushes = append(pushes, Malformed{Name: sample.Name + " twice", Path: sample.Path, Header: sample.Header, Body: twice})
+			pushes = append(pushes, Malformed{Name: sample.Name + " twice", Path: sample.Path, Query: sample.Query, Header: sample.Header, Body: twice})
 		}
 	}
 	var errs []error
 	for _, p := range pushes {
-		_, events, err := s.decode(platform.Push{Path: p.Path, Header: p.Header, Body: p.Body})
+		got, err := s.decode(platform.Push{Path: p.Path, Query: p.Query, Header: p.Header, Body: p.Body, ReceivedAt: receivedAt}, nil)
 		if !errors.Is(err, platform.ErrMalformed) {
-			errs = append(errs, fmt.Errorf("%s at %s: %d events, %s", p.Name, p.Path, len(events), told(err)))
+			errs = append(errs, fmt.Errorf("%s at %s: %d events, %s", p.Name, p.Path, len(got.events), told(err)))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// wellRefused: an error must be ErrMalformed and quote nothing secret.
-func wellRefused(err error, secrets []string) error {
-	if !errors.Is(err, platform.ErrMalformed) {
+// queryAt is the query of a sample at the path.
+func (s Subject) queryAt(path string) url.Values {
+	for _, sample := range s.Samples {
+		if sample.Path == path {
+			return sample.Query
+		}
+	}
+	return nil
+}
+
+// wellRefused: an error must be ErrMalformed and quote nothing secret. An inquiry may also
+// find that what it gave cannot be made again.
+func wellRefused(err error, sample Sample) error {
+	if !errors.Is(err, platform.ErrMalformed) && (sample.Inquiry == nil || !errors.Is(err, platform.ErrCredentials)) {
 		return fmt.Errorf("not malformed but: %w", err)
 	}
-	return holdsNone(err.Error(), secrets)
+	return holdsNone(err.Error(), append([]string{madeCode}, sample.Secrets...))
 }
 
 // holdsNone reports a secret in the text, without repeating it.
@@ -202,7 +360,7 @@ func holdsNone(text string, secrets []string) error {
 func checkTruncated(s Subject) error {
 	var errs []error
 	for _, sample := range s.Samples {
-		_, whole, err := s.decode(sample.push(sample.Body))
+		whole, err := s.decode(sample.push(sample.Body), sample.Inquiry)
 		if err != nil {
 			return fmt.Errorf("%s: %w", sample.Name, err)
 		}
@@ -210,10 +368,11 @@ func checkTruncated(s Subject) error {
 			continue
 		}
 		for n := range sample.Body {
-			_, events, err := s.decode(sample.push(sample.Body[:n:n]))
+			got, err := s.decode(sample.push(sample.Body[:n:n]), sample.Inquiry)
 			if err != nil {
-				err = wellRefused(err, sample.Secrets)
-			} else if !slices.EqualFunc(events, whole[:min(len(events), len(whole))], sameSubject) {
+				err = wellRefused(err, sample)
+			} else if !slices.EqualFunc(got.events, whole.events[:min(len(got.events), len(whole.events))], sameSubject) ||
+				!reflect.DeepEqual(got.asks, whole.asks) || !reflect.DeepEqual(got.echo, whole.echo) {
 				err = errors.New("it tells of something else")
 			}
 			if err != nil {
@@ -230,6 +389,11 @@ func checkReplies(s Subject) error {
 	var errs []error
 	for _, path := range s.Adapter.Paths() {
 		first := s.Adapter.Reply(path, platform.OutcomeRecorded)
+		if s.answersAt(path) {
+			if err := checkReply(first, s.Adapter.Reply(path, platform.OutcomeAnswered), Accepted, false); err != nil {
+				errs = append(errs, fmt.Errorf("%s at %s: %w", platform.OutcomeAnswered, path, err))
+			}
+		}
 		for outcome, want := range outcomes {
 			reply := s.Adapter.Reply(path, outcome)
 			if got := s.Verdict(path, reply); got != want {
@@ -246,7 +410,14 @@ func checkReplies(s Subject) error {
 	return errors.Join(errs...)
 }
 
-// outcomes are all there are, and what the platform should make of them.
+// answersAt reports whether a push at the path may be answered with nothing to record.
+func (s Subject) answersAt(path string) bool {
+	return slices.ContainsFunc(s.Samples, func(sample Sample) bool {
+		return sample.Path == path && (sample.Echo != nil || sample.Inquiry != nil)
+	})
+}
+
+// outcomes are all there are of every push, and what the platform should make of them.
 var outcomes = map[platform.Outcome]Verdict{
 	platform.OutcomeRecorded: Accepted, platform.OutcomeDuplicate: Accepted, platform.OutcomeOlder: Accepted,
 	platform.OutcomeMalformed: Refused, platform.OutcomeTooLarge: Refused,
@@ -274,7 +445,7 @@ func checkDeterministic(s Subject) error {
 	var errs []error
 	for _, sample := range s.Samples {
 		body := bytes.Clone(sample.Body)
-		m, first, err := s.decode(sample.push(body))
+		first, err := s.decode(sample.push(body), sample.Inquiry)
 		if err != nil {
 			return fmt.Errorf("%s: %w", sample.Name, err)
 		}
@@ -285,9 +456,9 @@ func checkDeterministic(s Subject) error {
 		same := make([]bool, 4)
 		for i := range same {
 			wg.Go(func() {
-				again, err1 := m.Events()
-				_, anew, err2 := s.decode(sample.push(body))
-				same[i] = err1 == nil && err2 == nil && reflect.DeepEqual(first, again) && reflect.DeepEqual(first, anew)
+				again, err1 := s.retell(first.message, sample.Inquiry)
+				anew, err2 := s.decode(sample.push(body), sample.Inquiry)
+				same[i] = err1 == nil && err2 == nil && first.same(again) && first.same(anew)
 			})
 		}
 		wg.Wait()
@@ -298,23 +469,36 @@ func checkDeterministic(s Subject) error {
 	return errors.Join(errs...)
 }
 
+// retell reads an opened push once more.
+func (s Subject) retell(m platform.Message, inquired *Inquired) (said, error) {
+	switch m := m.(type) {
+	case platform.Challenge:
+		echo := m.Echo()
+		return said{echo: &echo}, nil
+	case platform.Inquiry:
+		return s.inquire(m, inquired, ours)
+	}
+	events, err := m.Events()
+	return said{events: events}, err
+}
+
 // checkShown prints events in every way that a log might.
 func checkShown(s Subject) error {
 	var errs []error
 	for _, sample := range s.Samples {
-		_, events, err := s.decode(sample.push(sample.Body))
+		got, err := s.decode(sample.push(sample.Body), sample.Inquiry)
 		if err != nil {
 			return fmt.Errorf("%s: %w", sample.Name, err)
 		}
 		var shown bytes.Buffer
-		for _, event := range events {
+		for _, event := range got.events {
 			show(&shown, event)
 			if event.Order != nil {
 				show(&shown, *event.Order)
 				show(&shown, event.Order.Codes)
 			}
 		}
-		if err := holdsNone(shown.String(), sample.Secrets); err != nil {
+		if err := holdsNone(shown.String(), append([]string{madeCode}, sample.Secrets...)); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", sample.Name, err))
 		}
 	}

@@ -306,7 +306,7 @@ func douyinOp(path string) (op string, endpoint douyinEndpoint, known bool) {
 
 // watch complains of queries that come more often than the platform allows.
 func (f *Douyin) watch(op string) (tooOften bool) {
-	p := map[string]*pacer{douyinOrderQuery: &f.orderQ, douyinAfterSaleQuery: &f.afterQ}[op]
+	p := map[string]*pacer{douyinOrderQuery: &f.orderQ, douyinAfterSaleQuery: &f.afterQ, douyinAfterSale: &f.afterQ}[op]
 	if p == nil || !p.exceeded(time.Now()) {
 		return false
 	}

@@ -219,7 +219,7 @@ func (f *Douyin) answerAfterSaleQuery(call douyinCall) (map[string]any, error) {
 	rows, next := []any{}, from
 	for ; next < len(f.applied) && len(rows) < size; next++ {
 		if a := f.afterSales[f.applied[next]]; !call.empty && matches(a) {
-			rows = append(rows, a.wire())
+			rows = append(rows, a.rows("")...)
 		}
 	}
 	return map[string]any{"after_sale_orders": rows, "cursor": fmt.Sprint(next), "has_more": next < len(f.applied)}, nil
@@ -246,28 +246,35 @@ func (f *Douyin) afterSaleFilter(call douyinCall) (func(*DouyinAfterSale) bool, 
 	return nil, errors.New("no times")
 }
 
-// answerAfterSaleDetail answers the newest after-sale of an order, or of a certificate.
+// answerAfterSaleDetail answers the after-sales of an order, or of a certificate of it. What
+// the answer looks like is UNKNOWN: a list here, like that of the query.
 func (f *Douyin) answerAfterSaleDetail(call douyinCall) (map[string]any, error) {
-	for _, id := range slices.Backward(f.applied) {
-		a := f.afterSales[id]
-		if certificate := call.text("certificate_id"); a.OrderID == call.text("order_id") &&
-			(certificate == "" || slices.Contains(a.CertificateIDs, certificate)) {
-			return map[string]any{"after_sale_order_detail": a.wire()}, nil
+	rows := []any{}
+	for _, id := range f.applied {
+		if a := f.afterSales[id]; a.OrderID == call.text("order_id") && !call.empty {
+			rows = append(rows, a.rows(call.text("certificate_id"))...)
 		}
 	}
-	return nil, douyinFailure{2100005, "no such after-sale"}
+	return map[string]any{"after_sale_order_list": rows}, nil
 }
 
-// wire: refund_status is one of 9, 10, 20, 25, 30, 40, 50, 59 (CODE), their meanings
-// UNKNOWN and chosen here.
-func (a *DouyinAfterSale) wire() map[string]any {
-	wire := map[string]any{"order_id": a.OrderID, "after_sale_id": a.ID, "certificate_id": a.CertificateIDs[0],
-		"refund_status": map[string]int{DouyinAsked: 10, DouyinPending: 20, DouyinApproved: 50, DouyinRefused: 59}[a.State],
-		"refund_amount": a.Amount, "apply_time": a.AppliedAt.Unix(), "apply_reason": a.Reason}
-	if !a.DecidedAt.IsZero() {
-		wire["refund_done_time"] = a.DecidedAt.Unix()
+// rows are one for each certificate, or for the one that is named. refund_status is one of
+// 9, 10, 20, 25, 30, 40, 50, 59 (CODE); that 10 is in review, 25 refused and 50 made, too.
+func (a *DouyinAfterSale) rows(only string) []any {
+	rows := []any{}
+	for _, id := range a.CertificateIDs {
+		if only != "" && only != id {
+			continue
+		}
+		row := map[string]any{"order_id": a.OrderID, "after_sale_id": a.ID, "certificate_id": id,
+			"refund_status": map[string]int{DouyinAsked: 10, DouyinPending: 10, DouyinApproved: 50, DouyinRefused: 25}[a.State],
+			"refund_amount": a.Amount / int64(len(a.CertificateIDs)), "apply_time": a.AppliedAt.Unix(), "apply_reason": a.Reason}
+		if !a.DecidedAt.IsZero() {
+			row["refund_done_time"] = a.DecidedAt.Unix()
+		}
+		rows = append(rows, row)
 	}
-	return wire
+	return rows
 }
 
 // answerAfterSaleAudit decides on a refund of a code of the platform's own (DOC).

@@ -44,6 +44,7 @@ type douyinEndpoint struct {
 const (
 	douyinOrderQuery     = "trade/order/query"
 	douyinAfterSaleQuery = "akte/after_sale/order/query"
+	douyinAfterSale      = "akte/after_sale/order_detail/get"
 	douyinCallback       = "fulfilment/create/callback"
 	douyinRefundAudit    = "fulfilment/refund/audit"
 	douyinAfterSaleAudit = "akte/after_sale/order/audit"
@@ -56,21 +57,21 @@ var douyinTokenEndpoint = douyinEndpoint{http.MethodPost,
 // douyinEndpoints by name (DOC). Those with which a merchant sells and verifies are not
 // part of the fake: this project does neither.
 var douyinEndpoints = map[string]douyinEndpoint{
-	"goods/product/online/get":         {http.MethodGet, names("product_ids", "out_ids", "account_id"), (*Douyin).answerOnlineGet},
-	"goods/product/online/query":       {http.MethodGet, names("account_id", "cursor", "count", "status", "goods_creator_type", "goods_query_type", "poi_ids", "ext_ids", "product_name", "query_all_poi"), (*Douyin).answerOnlineQuery},
-	"goods/product/draft/get":          {http.MethodGet, names("product_ids", "out_ids", "account_id"), (*Douyin).answerDraftGet},
-	douyinOrderQuery:                   {http.MethodGet, names("account_id*", "order_id", "ext_order_id", "open_id", "order_status", "create_order_start_time", "create_order_end_time", "update_order_start_time", "update_order_end_time", "page_num", "page_size", "get_secret_number", "cursor~"), (*Douyin).answerOrderQuery},
-	"fulfilment/certificate/get":       {http.MethodGet, names("encrypted_code!", "code!", "order_id", "account_id"), (*Douyin).answerCertificateGet},
-	"fulfilment/certificate/query":     {http.MethodGet, names("encrypted_code!", "order_id", "account_id"), (*Douyin).answerCertificateQuery},
-	douyinAfterSaleQuery:               {http.MethodGet, names("account_id*", "page_size*", "cursor~", "create_order_start_time", "create_order_end_time", "refund_done_start_time", "refund_done_end_time", "refund_status"), (*Douyin).answerAfterSaleQuery},
-	"akte/after_sale/order_detail/get": {http.MethodGet, names("account_id*", "order_id*", "certificate_id"), (*Douyin).answerAfterSaleDetail},
-	douyinAfterSaleAudit:               {http.MethodPost, names("account_id*", "order_id*", "certificate_id*", "audit_status*~", "reject_reason"), (*Douyin).answerAfterSaleAudit},
-	douyinCallback:                     {http.MethodPost, names("order_id*", "result*", "third_order_id", "codes!", "certificates!", "fail_reason", "fail_reason_desc", "voucher!", "vouchers!", "additional_info_list"), (*Douyin).answerCallback},
-	douyinRefundAudit:                  {http.MethodPost, names("result*", "after_sale_id", "certificate!", "certificate_id", "code!", "reason", "voucher!"), (*Douyin).answerRefundAudit},
-	"partner/order/get":                {http.MethodGet, names("order_id*"), (*Douyin).answerPartnerGet},
-	"partner/order/query":              {http.MethodGet, names("account_id", "status", "start_time", "end_time", "page", "size"), (*Douyin).answerPartnerQuery},
-	"partner/commission_record/query":  {http.MethodGet, names("order_id*", "page", "size"), (*Douyin).answerCommissionQuery},
-	"partner/commission_record/get":    {http.MethodGet, names("order_id*", "record_id*"), (*Douyin).answerCommissionGet},
+	"goods/product/online/get":        {http.MethodGet, names("product_ids", "out_ids", "account_id"), (*Douyin).answerOnlineGet},
+	"goods/product/online/query":      {http.MethodGet, names("account_id", "cursor", "count", "status", "goods_creator_type", "goods_query_type", "poi_ids", "ext_ids", "product_name", "query_all_poi"), (*Douyin).answerOnlineQuery},
+	"goods/product/draft/get":         {http.MethodGet, names("product_ids", "out_ids", "account_id"), (*Douyin).answerDraftGet},
+	douyinOrderQuery:                  {http.MethodGet, names("account_id*", "order_id", "ext_order_id", "open_id", "order_status", "create_order_start_time", "create_order_end_time", "update_order_start_time", "update_order_end_time", "page_num", "page_size", "get_secret_number", "cursor~"), (*Douyin).answerOrderQuery},
+	"fulfilment/certificate/get":      {http.MethodGet, names("encrypted_code!", "code!", "order_id", "account_id"), (*Douyin).answerCertificateGet},
+	"fulfilment/certificate/query":    {http.MethodGet, names("encrypted_code!", "order_id", "account_id"), (*Douyin).answerCertificateQuery},
+	douyinAfterSaleQuery:              {http.MethodGet, names("account_id*", "page_size*", "cursor~", "create_order_start_time", "create_order_end_time", "refund_done_start_time", "refund_done_end_time", "refund_status"), (*Douyin).answerAfterSaleQuery},
+	douyinAfterSale:                   {http.MethodGet, names("account_id*", "order_id*", "certificate_id"), (*Douyin).answerAfterSaleDetail},
+	douyinAfterSaleAudit:              {http.MethodPost, names("account_id*", "order_id*", "certificate_id*", "audit_status*~", "reject_reason"), (*Douyin).answerAfterSaleAudit},
+	douyinCallback:                    {http.MethodPost, names("order_id*", "result*", "third_order_id", "codes!", "certificates!", "fail_reason", "fail_reason_desc", "voucher!", "vouchers!", "additional_info_list"), (*Douyin).answerCallback},
+	douyinRefundAudit:                 {http.MethodPost, names("result*", "after_sale_id", "certificate!", "certificate_id", "code!", "reason", "voucher!"), (*Douyin).answerRefundAudit},
+	"partner/order/get":               {http.MethodGet, names("order_id*"), (*Douyin).answerPartnerGet},
+	"partner/order/query":             {http.MethodGet, names("account_id", "status", "start_time", "end_time", "page", "size"), (*Douyin).answerPartnerQuery},
+	"partner/commission_record/query": {http.MethodGet, names("order_id*", "page", "size"), (*Douyin).answerCommissionQuery},
+	"partner/commission_record/get":   {http.MethodGet, names("order_id*", "record_id*"), (*Douyin).answerCommissionGet},
 }
 
 // names reads parameters: * needed, ~ may be zero, ! hidden.

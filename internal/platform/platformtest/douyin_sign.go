@@ -93,7 +93,11 @@ func (f *Douyin) stampEvent(r *http.Request, messageID string, body []byte) {
 
 // Signed is a push as it would be sent now: its URL's query and its headers.
 func (f *Douyin) Signed(path string, body []byte) (url.Values, http.Header) {
-	r := &http.Request{URL: &url.URL{Path: "/"}, Header: http.Header{}}
+	target, err := url.Parse(f.courier.address(path))
+	if err != nil {
+		target = &url.URL{}
+	}
+	r := &http.Request{URL: target, Header: http.Header{}}
 	r.Header.Set("Content-Type", "application/json")
 	if l := f.letter(path, body); l.stamp != nil {
 		l.stamp(r)

@@ -16,7 +16,7 @@ func RunCheck(t *testing.T, s Subject, name string) error {
 	}
 	for _, c := range askChecks {
 		if strings.HasPrefix("ask/"+c.name, name) {
-			return c.run(asking{s, s.Start(t)})
+			return c.run(newAsking(s, s.Start(t)))
 		}
 	}
 	return fmt.Errorf("no check %s", name)

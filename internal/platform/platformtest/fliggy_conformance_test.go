@@ -91,9 +91,10 @@ func fliggySubject(t *testing.T, quirks platformtest.FliggyQuirks) platformtest.
 		},
 		Start: func(t *testing.T) platformtest.Running {
 			fake.ClearFaults()
-			return platformtest.Running{Endpoint: serve(t, fake), Inject: fake.Inject, Catalogue: listed(fake),
+			return platformtest.Running{Endpoint: serve(t, fake), Inject: fake.Inject, Clear: fake.ClearFaults, Catalogue: listed(fake),
 				Secrets: []string{code1, code2, document, platformtest.FliggyTravellerMobile, platformtest.FliggyTravellerCertificate}}
 		},
+		NoNotices: true, NoAnswers: true,
 		Product: "88", UnknownProduct: "7",
 		Order: platform.OrderQuestion{OrderID: orderID, OutOrderID: "T-1"}, UnknownOrder: platform.OrderQuestion{OrderID: "9007199254740999"},
 	}
