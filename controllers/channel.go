@@ -41,6 +41,8 @@ const (
 	// discoveryPatience is how long a page waits for the account's turn: a listing that
 	// gave way would start over.
 	discoveryPatience = 30 * time.Second
+	// noticesGap is between looks that ask about notices, as long as some are left.
+	noticesGap = 2 * time.Second
 )
 
 // Discoverer makes the objects of listed products; *ledger.Ledger does.
@@ -71,6 +73,9 @@ type seenChannel struct {
 	// checked and checkErr: the account was asked, and what it said.
 	checked  bool
 	checkErr error
+	// inquiries are answers about notices; moreNotices: others can be asked about at once.
+	inquiries   []v1alpha1.ChannelInquiry
+	moreNotices bool
 	// listed is how many products the catalogue has; nil if it was not listed.
 	listed  *int64
 	listErr error
@@ -81,7 +86,7 @@ func (r *ChannelReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	r.looks = newLooks(r.Now())
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("channel").
-		For(&v1alpha1.Channel{}, builder.WithPredicates(asked())).
+		For(&v1alpha1.Channel{}, builder.WithPredicates(predicate.Or(asked(), r.noticed()))).
 		Watches(&v1alpha1.Channel{}, handler.EnqueueRequestsFromMapFunc(r.rivals), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesMetadata(&corev1.Secret{}, accounts.SecretHandler(mgr.GetClient())).
 		WatchesRawSource(source.Channel(r.Doubts, &handler.EnqueueRequestForObject{})).
@@ -123,7 +128,8 @@ func (r *ChannelReconciler) Reconcile(ctx context.Context, request ctrl.Request)
 	return r.looks.result(request.NamespacedName, next), nil
 }
 
-// observe loads the account, checks it and lists its catalogue, as far as each is due.
+// observe loads the account, checks it, asks about notices and lists its catalogue, as far
+// as each is due.
 func (r *ChannelReconciler) observe(ctx context.Context, channel *v1alpha1.Channel) seenChannel {
 	key := client.ObjectKeyFromObject(channel)
 	seen := seenChannel{loadErr: r.Accounts.Load(ctx, channel)}
@@ -132,7 +138,11 @@ func (r *ChannelReconciler) observe(ctx context.Context, channel *v1alpha1.Chann
 		return seen
 	}
 	seen.checked = true
-	if seen.checkErr = seen.account.Client.Check(ctx); seen.checkErr != nil || !r.discoveryDue(channel) {
+	if seen.checkErr = seen.account.Client.Check(ctx); seen.checkErr != nil {
+		return seen
+	}
+	seen.inquiries, seen.moreNotices = inquire(ctx, channel, seen.account)
+	if !r.discoveryDue(channel) {
 		return seen
 	}
 	seen.listed, seen.listErr = r.discover(ctx, seen.account)
@@ -217,15 +227,19 @@ func resyncOf(channel *v1alpha1.Channel, own *metav1.Duration) time.Duration {
 
 // decideChannel is pure: what was seen to the whole status, and when to look again.
 func decideChannel(channel *v1alpha1.Channel, seen seenChannel, pushURLs []string, now time.Time) (v1alpha1.ChannelStatus, again) {
-	if briefly(seen.checkErr) || briefly(seen.listErr) {
-		return channel.Status, inAMoment
-	}
 	status := *channel.Status.DeepCopy()
+	status.Inquiries = inStep(status.Notices, status.Inquiries, seen.inquiries)
+	if briefly(seen.checkErr) || briefly(seen.listErr) {
+		return status, inAMoment
+	}
 	if pushURLs != nil {
 		status.PushURLs = pushURLs
 	}
 	status.ObservedGeneration = channel.Generation
 	verdict, next := channelVerdict(channel, seen)
+	if seen.moreNotices {
+		next = sooner(next, again{after: noticesGap})
+	}
 	if seen.checked && seen.checkErr == nil && seen.listErr == nil {
 		status.LastHandledRequestedAt = cutRequest(channel.Annotations[v1alpha1.AnnotationRequestedAt])
 	}

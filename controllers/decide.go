@@ -30,6 +30,11 @@ type again struct {
 	putOff bool
 	// urgent looks are for something announced; others may wait behind them.
 	urgent bool
+	// notLater, if it is not zero, is when to look in any case: something will be another
+	// then, though nothing happens.
+	notLater time.Duration
+	// deadline looks are for what has one; all others wait behind them.
+	deadline bool
 }
 
 // verdictOf is the one table from a failed question to conditions and to when to ask

@@ -65,9 +65,13 @@ type stack struct {
 	api       client.WithWatch
 	namespace string
 	fake      *platformtest.Fliggy
-	endpoint  string
-	registry  *accounts.Registry
-	book      *ledger.Ledger
+	// script is another platform, whose answers the test writes.
+	script   *script
+	endpoint string
+	registry *accounts.Registry
+	book     *ledger.Ledger
+	// cached reads what the controllers read.
+	cached client.Reader
 	// life outlasts the test's own context: rules are checked while all still runs.
 	life context.Context
 	stop func()
@@ -83,7 +87,7 @@ type stack struct {
 func start(t *testing.T) *stack {
 	t.Helper()
 	t.Parallel()
-	s := &stack{T: t, fake: newFake(t), seen: map[string][]client.Object{}, writes: map[string]int{}, life: context.WithoutCancel(t.Context())}
+	s := &stack{T: t, fake: newFake(t), script: newScript(), seen: map[string][]client.Object{}, writes: map[string]int{}, life: context.WithoutCancel(t.Context())}
 	server := httptest.NewServer(s.fake)
 	t.Cleanup(server.Close)
 	s.endpoint = server.URL
@@ -139,9 +143,10 @@ func (s *stack) run() {
 		}},
 	})
 	must(s.T, err)
+	s.cached = mgr.GetClient()
 	s.book = ledger.New(s.api, s.api)
 	s.registry = accounts.NewRegistry(accounts.Options{
-		Adapters: map[v1alpha1.Platform]platform.Adapter{v1alpha1.PlatformFliggy: fliggy.Adapter{}},
+		Adapters: map[v1alpha1.Platform]platform.Adapter{v1alpha1.PlatformFliggy: fliggy.Adapter{}, v1alpha1.PlatformDouyin: s.script},
 		Channels: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Writer: s.api,
 		RoundTripper: platform.NewRoundTripper(true), AllowPrivate: true,
 	})
@@ -408,8 +413,23 @@ func (s *stack) transitions() map[string]int32 {
 			}
 			lastReason, lastReady = reason, ready
 		}
+		countAnswers(count, key, states)
 	}
 	return count
+}
+
+// countAnswers counts the answers that a platform took: one event each.
+func countAnswers(count map[string]int32, key string, states []client.Object) {
+	known := map[string]bool{}
+	for _, state := range states {
+		ov, ok := state.(*v1alpha1.OrderVoucher)
+		for i := 0; ok && i < len(ov.Status.Answers); i++ {
+			if id := ov.Status.Answers[i].NotificationID; !known[id] {
+				known[id] = true
+				count[key+" "+eventAnswered]++
+			}
+		}
+	}
 }
 
 // eventually waits until check says nothing is missing.

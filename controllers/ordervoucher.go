@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -13,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/recorder"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
@@ -31,6 +33,8 @@ const (
 	firstOrderLook = time.Minute
 	// slowestOrderLook is the longest gap: a refund may be decided days later.
 	slowestOrderLook = 6 * time.Hour
+	// eventAnswered is the reason of the event for an answer that the platform took.
+	eventAnswered = "Answered"
 )
 
 // OrderVoucherReconciler keeps orders as their platform has them.
@@ -62,6 +66,12 @@ type seenOrder struct {
 	noQuery bool
 	answer  *order.Answer
 	err     error
+	// owed are the answers that the platform waits for, and what came of telling them;
+	// mute: it cannot be told anything later.
+	owed []owed
+	mute bool
+	// stale: it took some, and did not say what the order is since.
+	stale bool
 	// due is when the order is to be asked for again; zero: not by itself.
 	due time.Time
 }
@@ -71,13 +81,20 @@ func (r *OrderVoucherReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	r.looks = newLooks(r.Now())
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("ordervoucher").
-		For(&v1alpha1.OrderVoucher{}, builder.WithPredicates(asked())).
-		Watches(&v1alpha1.Channel{}, enqueueDependents(r.Client, &v1alpha1.OrderVoucherList{}), builder.WithPredicates(readyChanged())).
+		Watches(&v1alpha1.OrderVoucher{}, enqueueOwing(r.owes), builder.WithPredicates(asked())).
+		Watches(&v1alpha1.Channel{}, enqueueDependents(r.Client, &v1alpha1.OrderVoucherList{}, r.owes), builder.WithPredicates(readyChanged())).
+		WatchesMetadata(&corev1.Secret{}, enqueueCodes(r.Client, r.owes), builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.Workers, ReconciliationTimeout: askTimeout}).
 		Complete(r)
 }
 
-// Reconcile observes, decides, records.
+// owes reports whether an order owes an answer whose deadline is still to come.
+func (r *OrderVoucherReconciler) owes(o client.Object) bool {
+	ov, ok := o.(*v1alpha1.OrderVoucher)
+	return ok && owesInTime(ov, r.Now())
+}
+
+// Reconcile observes and answers what is owed, decides, records.
 func (r *OrderVoucherReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	var ov v1alpha1.OrderVoucher
 	if err := r.Get(ctx, request.NamespacedName, &ov); apierrors.IsNotFound(err) {
@@ -94,7 +111,8 @@ func (r *OrderVoucherReconciler) Reconcile(ctx context.Context, request ctrl.Req
 	return r.looks.result(request.NamespacedName, next), nil
 }
 
-// observe asks the platform for the order, if there is something to ask.
+// observe asks the platform for the order, if there is something to ask, tells it what it
+// waits for, and then asks again.
 func (r *OrderVoucherReconciler) observe(ctx context.Context, ov *v1alpha1.OrderVoucher) seenOrder {
 	key := client.ObjectKeyFromObject(ov)
 	seen := seenOrder{due: r.due(key, ov)}
@@ -110,25 +128,43 @@ func (r *OrderVoucherReconciler) observe(ctx context.Context, ov *v1alpha1.Order
 	if seen.notAsked != nil || !seen.asked {
 		return seen
 	}
+	waiting := len(order.Owed(ov.Spec, ov.Status)) > 0
+	r.ask(ctx, ov, account, &seen, waiting, askBeforeAnswers)
+	if !refusesAccount(seen.err) && r.answer(ctx, ov, account, &seen) {
+		before := seen.answer
+		r.ask(ctx, ov, account, &seen, true, askAfterAnswers)
+		if seen.stale = seen.err != nil && before != nil; seen.stale {
+			seen.answer, seen.err = before, nil
+		}
+	}
+	if refusesAccount(seen.err) || slices.ContainsFunc(seen.owed, func(o owed) bool { return refusesAccount(o.err) }) {
+		r.Doubt(channelKey)
+	}
+	return seen
+}
+
+// ask asks the platform for the order; in a hurry, it does not wait longer than most.
+func (r *OrderVoucherReconciler) ask(ctx context.Context, ov *v1alpha1.OrderVoucher, account *accounts.Account, seen *seenOrder, hurry bool, most time.Duration) {
 	asker, ok := account.Client.(platform.OrderClient)
-	if !ok {
-		seen.noQuery = true
-		return seen
+	if seen.noQuery = !ok; !ok {
+		return
+	}
+	if hurry {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, most)
+		defer cancel()
 	}
 	answer, err := asker.Order(ctx, platform.OrderQuestion{
 		OrderID: ov.Spec.OrderID, OutOrderID: ov.Spec.OutOrderID,
 		Refunds: order.AsksForRefunds(ov.Spec.Notifications, ov.Status),
 	})
 	if answered(err) {
-		r.looks.answeredNow(key, r.Now())
+		r.looks.answeredNow(client.ObjectKeyFromObject(ov), r.Now())
 	}
-	if refusesAccount(err) {
-		r.Doubt(channelKey)
-	}
-	if seen.err = err; err == nil {
+	seen.answer, seen.err = nil, err
+	if err == nil {
 		seen.answer = masked(account, answer)
 	}
-	return seen
 }
 
 // orderAsks reports whether there is something to ask: a push that the status does not
@@ -196,6 +232,16 @@ func masked(account *accounts.Account, answer platform.Order) *order.Answer {
 	return folded
 }
 
+// tellAnswers tells, by one event each, of what the platform took.
+func (r *OrderVoucherReconciler) tellAnswers(ov *v1alpha1.OrderVoucher, answers []v1alpha1.OrderAnswer) {
+	for _, answer := range answers {
+		if !isAnswered(ov.Status.Answers, answer.NotificationID) {
+			r.Events.Eventf(ov, nil, corev1.EventTypeNormal, eventAnswered, "Answer", "the platform took the answer to notification %s: %s",
+				answer.NotificationID, answer.Result)
+		}
+	}
+}
+
 // record applies the status and measures how fresh it is.
 func (r *OrderVoucherReconciler) record(ctx context.Context, ov *v1alpha1.OrderVoucher, next v1alpha1.OrderVoucherStatus) error {
 	status, err := toApply[ac.OrderVoucherStatusApplyConfiguration](next)
@@ -204,6 +250,9 @@ func (r *OrderVoucherReconciler) record(ctx context.Context, ov *v1alpha1.OrderV
 	}
 	err = apply(ctx, r.Client, r.Events, ov, ov.Status.Conditions, next.Conditions, !equality.Semantic.DeepEqual(ov.Status, next),
 		ac.OrderVoucher(ov.Name, ov.Namespace).WithStatus(status))
+	if err == nil {
+		r.tellAnswers(ov, next.Answers)
+	}
 	if _, ready := conditions.Of(next.Conditions); err == nil && ready && ov.Status.ObservedGeneration != next.ObservedGeneration {
 		if at := newestReceived(ov); !at.IsZero() {
 			observeLag(ov.Namespace+"/"+ov.Spec.ChannelRef.Name, "order", at, r.Now())

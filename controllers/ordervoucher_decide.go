@@ -23,19 +23,28 @@ const maxReason = 512
 
 // decideOrder is pure: what was seen to the whole status, and when to look again.
 func decideOrder(ov *v1alpha1.OrderVoucher, seen seenOrder, now time.Time) (v1alpha1.OrderVoucherStatus, again) {
-	switch {
-	case briefly(seen.err):
-		return ov.Status, inAMoment
-	case seen.loading:
-		return ov.Status, again{after: slowestOrderLook, failing: true, urgent: true}
+	if seen.loading {
+		return ov.Status, again{after: slowestOrderLook, failing: true, urgent: true, deadline: owesInTime(ov, now)}
 	}
 	status := *ov.Status.DeepCopy()
 	status.ObservedGeneration = ov.Generation
+	recordAnswers(ov, &status, seen, now)
 	verdict, next := orderVerdict(ov, &status, seen, now)
+	left := outstanding(ov, status, seen)
+	if briefly(seen.err) && len(seen.owed) == 0 && len(left) == 0 {
+		return ov.Status, inAMoment
+	}
+	if seen.notAsked == nil && !refusesAccount(seen.err) {
+		verdict, next = owedVerdict(ov, left, verdict, next, now)
+	}
 	if verdict == nil {
 		verdict = standing(ov.Status.Conditions)
 	}
+	if seen.stale {
+		next = sooner(next, again{failing: true, urgent: true})
+	}
 	status.Conditions = conditions.Set(status.Conditions, keepWords(ov.Status.Conditions, *verdict), ov.Generation, now)
+	next = weighRisk(ov, &status, left, seen.notAsked, next, now)
 	if seen.asked && seen.notAsked == nil && answered(seen.err) {
 		status.LastHandledRequestedAt = cutRequest(ov.Annotations[v1alpha1.AnnotationRequestedAt])
 	}
@@ -43,6 +52,18 @@ func decideOrder(ov *v1alpha1.OrderVoucher, seen seenOrder, now time.Time) (v1al
 		status.Confirmed.At = *stamp(now)
 	}
 	return status, next
+}
+
+// weighRisk writes whether an answer is at risk not to come in time, and has the order
+// looked at when that changes.
+func weighRisk(ov *v1alpha1.OrderVoucher, status *v1alpha1.OrderVoucherStatus, left []owed, hindrance *conditions.Verdict, next again, now time.Time) again {
+	status.Deadline = earliest(left)
+	risk, changes := riskOf(left, hindrance, now)
+	status.Conditions = conditions.SetAtRisk(status.Conditions, risk, ov.Generation, now)
+	if !changes.IsZero() {
+		next.notLater, next.deadline = changes.Sub(now), true
+	}
+	return next
 }
 
 // orderVerdict judges what was seen and writes the fold into the status. A nil verdict
@@ -55,7 +76,7 @@ func orderVerdict(ov *v1alpha1.OrderVoucher, status *v1alpha1.OrderVoucherStatus
 		}
 		return nil, again{after: max(seen.due.Sub(now), time.Second)}
 	case seen.noQuery:
-		fill(status, order.Fold(ov.Spec.Notifications, order.Evidence{Trusted: true}))
+		fill(status, order.Fold(ov.Spec.Notifications, order.Evidence{Trusted: true, Given: status.Answers}))
 		return &conditions.Verdict{State: conditions.Ready, Reason: v1alpha1.ReasonNotConfirmable,
 			Message: "the platform offers no query for orders: this is what it pushed"}, again{}
 	case seen.answer != nil:
@@ -70,7 +91,7 @@ func orderVerdict(ov *v1alpha1.OrderVoucher, status *v1alpha1.OrderVoucherStatus
 	// Not answered: what the platform confirmed, or proven pushes said, stays; without
 	// that, what pushes alone may say is shown.
 	if ov.Status.Confirmed == nil && !proven(ov.Status.Phase) {
-		fill(status, order.Fold(ov.Spec.Notifications, order.Evidence{}))
+		fill(status, order.Fold(ov.Spec.Notifications, order.Evidence{Given: status.Answers}))
 	}
 	if seen.notAsked != nil {
 		return seen.notAsked, again{after: slowestOrderLook}
@@ -96,7 +117,7 @@ func proven(phase v1alpha1.OrderPhase) bool {
 // confirmedVerdict folds the answer in. What was pushed and the answer does not show is
 // not Ready, and is asked about again, with gaps that grow.
 func confirmedVerdict(ov *v1alpha1.OrderVoucher, status *v1alpha1.OrderVoucherStatus, seen seenOrder, now time.Time) (*conditions.Verdict, again) {
-	outcome := order.Fold(ov.Spec.Notifications, order.Evidence{Answer: seen.answer})
+	outcome := order.Fold(ov.Spec.Notifications, order.Evidence{Answer: seen.answer, Given: status.Answers})
 	fill(status, outcome)
 	at := *stamp(now)
 	if ov.Status.Confirmed != nil {
@@ -104,7 +125,7 @@ func confirmedVerdict(ov *v1alpha1.OrderVoucher, status *v1alpha1.OrderVoucherSt
 	}
 	status.Confirmed = &v1alpha1.OrderConfirmation{At: at, PlatformStatus: seen.answer.PlatformStatus}
 	if len(outcome.Unconfirmed) > 0 {
-		gap := growing(now.Sub(newestReceived(ov)), firstDoubt, slowestOrderLook)
+		gap := growing(now.Sub(newestWord(ov, status)), firstDoubt, slowestOrderLook)
 		return &conditions.Verdict{State: conditions.Reconciling, Reason: v1alpha1.ReasonNotConfirmed,
 			Message: "the platform's answer does not show what was pushed: " + claims(outcome.Unconfirmed)}, again{after: gap}
 	}
@@ -147,6 +168,18 @@ func newestReceived(ov *v1alpha1.OrderVoucher) time.Time {
 	for _, n := range ov.Spec.Notifications {
 		if n.ReceivedAt.After(newest) {
 			newest = n.ReceivedAt.Time
+		}
+	}
+	return newest
+}
+
+// newestWord is when the platform last told us, or took, something that its answer must
+// show sooner or later.
+func newestWord(ov *v1alpha1.OrderVoucher, status *v1alpha1.OrderVoucherStatus) time.Time {
+	newest := newestReceived(ov)
+	for _, answer := range status.Answers {
+		if answer.At.After(newest) {
+			newest = answer.At.Time
 		}
 	}
 	return newest

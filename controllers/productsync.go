@@ -67,7 +67,7 @@ func (r *ProductSyncReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("productsync").
 		Watches(&v1alpha1.ProductSync{}, enqueueAnnounced(announcesNews), builder.WithPredicates(asked())).
-		Watches(&v1alpha1.Channel{}, enqueueDependents(r.Client, &v1alpha1.ProductSyncList{}), builder.WithPredicates(readyChanged())).
+		Watches(&v1alpha1.Channel{}, enqueueDependents(r.Client, &v1alpha1.ProductSyncList{}, never), builder.WithPredicates(readyChanged())).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.Workers, ReconciliationTimeout: askTimeout}).
 		Complete(r)
 }

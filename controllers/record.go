@@ -35,6 +35,10 @@ const (
 	jitter = 0.2
 )
 
+// deadlinePriority is that of work which a platform waits for: it outranks what was
+// announced (0), which outranks resyncs (handler.LowPriority).
+const deadlinePriority = 100
+
 // looks is what the controllers remember of objects between looks, in memory only: how
 // often a look failed in a row, and when one was last answered. Losing it costs a few
 // questions, never a fact.
@@ -63,11 +67,20 @@ func (l *looks) result(key types.NamespacedName, next again) ctrl.Result {
 	case !next.putOff:
 		l.failures.Forget(key)
 	}
+	if after > 0 {
+		after = wait.Jitter(after, jitter)
+	}
+	if next.notLater > 0 && (after <= 0 || next.notLater < after) {
+		after = next.notLater
+	}
 	if after <= 0 {
 		return ctrl.Result{}
 	}
-	result := ctrl.Result{RequeueAfter: wait.Jitter(after, jitter)}
-	if !next.urgent {
+	result := ctrl.Result{RequeueAfter: after}
+	switch {
+	case next.deadline:
+		result.Priority = ptr.To(deadlinePriority)
+	case !next.urgent:
 		result.Priority = ptr.To(handler.LowPriority)
 	}
 	return result

@@ -6,7 +6,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/util/workqueue"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
@@ -25,6 +24,8 @@ const (
 	indexChannel = "spec.channelRef.name"
 	// indexProduct finds a product by <channel>/<product id>.
 	indexProduct = "channel/productID"
+	// indexCodes finds orders by the name of the Secret with their codes.
+	indexCodes = "spec.codesSecretRef.name"
 )
 
 type workQueue = workqueue.TypedRateLimitingInterface[reconcile.Request]
@@ -45,6 +46,12 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 		}},
 		{&v1alpha1.OrderVoucher{}, indexChannel, func(o client.Object) []string {
 			return []string{o.(*v1alpha1.OrderVoucher).Spec.ChannelRef.Name}
+		}},
+		{&v1alpha1.OrderVoucher{}, indexCodes, func(o client.Object) []string {
+			if ref := o.(*v1alpha1.OrderVoucher).Spec.CodesSecretRef; ref != nil {
+				return []string{ref.Name}
+			}
+			return nil
 		}},
 	} {
 		if err := indexer.IndexField(ctx, index.object, index.name, index.value); err != nil {
@@ -73,27 +80,80 @@ func enqueueAnnounced(hasNews func(client.Object) bool) handler.EventHandler {
 }
 
 func addLow(queue workQueue, request reconcile.Request) {
+	addWith(queue, handler.LowPriority, request)
+}
+
+func addWith(queue workQueue, priority int, request reconcile.Request) {
 	if byPriority, ok := queue.(priorityqueue.PriorityQueue[reconcile.Request]); ok {
-		byPriority.AddWithOpts(priorityqueue.AddOpts{Priority: ptr.To(handler.LowPriority)}, request)
+		byPriority.AddWithOpts(priorityqueue.AddOpts{Priority: &priority}, request)
 		return
 	}
 	queue.Add(request)
 }
 
+// enqueueOwing wakes an object when it comes or changes; one that the platform waits for
+// comes before all others.
+func enqueueOwing(owes func(client.Object) bool) handler.EventHandler {
+	plain := handler.WithLowPriorityWhenUnchanged(&handler.EnqueueRequestForObject{})
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, queue workQueue) {
+			if owes(e.Object) {
+				addWith(queue, deadlinePriority, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(e.Object)})
+				return
+			}
+			plain.Create(ctx, e, queue)
+		},
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, queue workQueue) {
+			if owes(e.ObjectNew) {
+				addWith(queue, deadlinePriority, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(e.ObjectNew)})
+				return
+			}
+			plain.Update(ctx, e, queue)
+		},
+		DeleteFunc:  plain.Delete,
+		GenericFunc: plain.Generic,
+	}
+}
+
 // enqueueDependents wakes, behind everything else, what belongs to a Channel: the objects
-// of the list's kind that name it.
-func enqueueDependents(c client.Reader, kind client.ObjectList) handler.EventHandler {
-	wake := func(ctx context.Context, channel client.Object, queue workQueue) {
+// of the list's kind that name it. Those that the platform waits for come before all.
+func enqueueDependents(c client.Reader, kind client.ObjectList, owes func(client.Object) bool) handler.EventHandler {
+	return enqueueNamed(c, kind, indexChannel, func(item client.Object) int {
+		if owes(item) {
+			return deadlinePriority
+		}
+		return handler.LowPriority
+	})
+}
+
+// enqueueCodes wakes the orders whose codes are in a Secret.
+func enqueueCodes(c client.Reader, owes func(client.Object) bool) handler.EventHandler {
+	return enqueueNamed(c, &v1alpha1.OrderVoucherList{}, indexCodes, func(item client.Object) int {
+		if owes(item) {
+			return deadlinePriority
+		}
+		return 0
+	})
+}
+
+// never: nothing of this kind is waited for.
+func never(client.Object) bool { return false }
+
+// enqueueNamed wakes what names an object, as the index has it. What is there at the start
+// wakes nothing: all is looked at then.
+func enqueueNamed(c client.Reader, kind client.ObjectList, index string, priority func(client.Object) int) handler.EventHandler {
+	wake := func(ctx context.Context, named client.Object, queue workQueue) {
 		list := kind.DeepCopyObject().(client.ObjectList)
-		err := c.List(ctx, list, client.InNamespace(channel.GetNamespace()), client.MatchingFields{indexChannel: channel.GetName()})
+		err := c.List(ctx, list, client.InNamespace(named.GetNamespace()), client.MatchingFields{index: named.GetName()})
 		if err == nil {
 			err = meta.EachListItem(list, func(item runtime.Object) error {
-				addLow(queue, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(item.(client.Object))})
+				object := item.(client.Object)
+				addWith(queue, priority(object), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(object)})
 				return nil
 			})
 		}
 		if err != nil {
-			ctrl.LoggerFrom(ctx).Error(err, "list what depends on a Channel", "channel", client.ObjectKeyFromObject(channel))
+			ctrl.LoggerFrom(ctx).Error(err, "list what names an object", "object", client.ObjectKeyFromObject(named), "index", index)
 		}
 	}
 	return handler.Funcs{
