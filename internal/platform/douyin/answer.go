@@ -269,11 +269,7 @@ func readOrders(data fields.Object, question platform.OrderQuestion) orderPage {
 			page.found = readOrder(entry, id, ours)
 		}
 	}
-	var parts []string
-	for _, value := range data.Object("search_after").Scalars("CursorValue") {
-		parts = append(parts, value)
-	}
-	page.next = strings.Join(parts, ",")
+	page.next = strings.Join(data.Object("search_after").Scalars("CursorValue"), ",")
 	return page
 }
 
@@ -314,7 +310,6 @@ func readOrder(entry fields.Object, id, ours string) *foundOrder {
 type certificate struct {
 	platform.Code
 	status string
-	amount *int64
 }
 
 // The documented states of a certificate.

@@ -1,8 +1,13 @@
 package douyin
 
 import (
+	"fmt"
+	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/laidoulaile/channel-operator/internal/platform"
 )
@@ -55,5 +60,22 @@ func TestCodes(t *testing.T) {
 		if !refusesToken(code) || errorCodes[code].reason != platform.ReasonCredentials {
 			t.Errorf("%s", code)
 		}
+	}
+}
+
+// The table that the merchant reads is the table that the code follows.
+func TestCodesAreDocumented(t *testing.T) {
+	doc := readFile(t, filepath.Join("..", "..", "..", "docs", "platforms", "douyin.md"))
+	row := regexp.MustCompile("(?m)^\\| `(\\d+)` \\| ([^|]+) \\| (\\w+) \\| (\\w+) \\|")
+	documented := map[string]string{}
+	for _, cells := range row.FindAllSubmatch(doc, -1) {
+		documented[string(cells[1])] = fmt.Sprintf("%s, %s %s", cells[2], cells[3], cells[4])
+	}
+	coded := map[string]string{}
+	for code, entry := range errorCodes {
+		coded[code] = fmt.Sprintf("%s, %s %s", entry.meaning, entry.kind, entry.reason)
+	}
+	if diff := cmp.Diff(documented, coded); diff != "" {
+		t.Errorf("-docs/platforms/douyin.md +codes.go:\n%s", diff)
 	}
 }
