@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -10,7 +11,7 @@ import (
 )
 
 // mountFliggy mounts Fliggy's fake and fills its catalogue.
-func mountFliggy(o options, mux *http.ServeMux) error {
+func mountFliggy(_ context.Context, o options, mux *http.ServeMux) error {
 	fake, err := platformtest.NewFliggy(platformtest.FliggyConfig{
 		Account: o.fliggyAccount, PushBase: o.pushBase, PushToken: o.pushToken, Logger: o.logger})
 	if err != nil {

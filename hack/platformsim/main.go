@@ -4,7 +4,7 @@
 // are in the comment of its Admin method. It listens on and pushes to loopback
 // addresses only: the fakes hold keys and answer anybody.
 //
-//	platformsim --listen 127.0.0.1:0 --push-base http://127.0.0.1:8080 --fliggy-private-key-out key.txt
+//	platformsim --listen 127.0.0.1:0 --push-base http://127.0.0.1:8080 --fliggy-private-key-out key.txt --douyin-client-secret-out secret.txt
 package main
 
 import (
@@ -20,6 +20,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/laidoulaile/channel-operator/internal/platform/platformtest"
 )
 
 // options are the flags.
@@ -29,13 +31,20 @@ type options struct {
 	seedCatalogue       int
 	fliggyAccount       string
 	fliggyPrivateKeyOut string
-	logger              *slog.Logger
+
+	douyinClientKey, douyinAccount string
+	douyinClientSecretOut          string
+	douyinRetryScale               float64
+
+	logger *slog.Logger
 }
 
 // platforms are the fakes by the name of their control prefix. Each mounts itself on
-// the mux: its API at the platform's own paths, its control at /admin/<name>/.
-var platforms = map[string]func(options, *http.ServeMux) error{
+// the mux: its API at the platform's own paths, its control at /admin/<name>/. What it
+// does by itself ends with the context.
+var platforms = map[string]func(context.Context, options, *http.ServeMux) error{
 	"fliggy": mountFliggy,
+	"douyin": mountDouyin,
 }
 
 func main() {
@@ -58,7 +67,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	mux := http.NewServeMux()
 	for name, mount := range platforms {
-		if err := mount(o, mux); err != nil {
+		if err := mount(ctx, o, mux); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -106,6 +115,10 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&o.seedCatalogue, "seed-catalogue", 0, "`number` of demo products to start with, the first is 88")
 	flags.StringVar(&o.fliggyAccount, "fliggy-account", "20001", "Fliggy distributorId, a decimal `number`")
 	flags.StringVar(&o.fliggyPrivateKeyOut, "fliggy-private-key-out", "", "`file` to write Fliggy's private key to (mode 0600)")
+	flags.StringVar(&o.douyinClientKey, "douyin-client-key", platformtest.DouyinClientKey, "Douyin client_key, the app's `id`")
+	flags.StringVar(&o.douyinAccount, "douyin-account", platformtest.DouyinAccountID, "Douyin account_id, the merchant's `id`")
+	flags.StringVar(&o.douyinClientSecretOut, "douyin-client-secret-out", "", "`file` to write Douyin's client secret to (mode 0600)")
+	flags.Float64Var(&o.douyinRetryScale, "douyin-retry-scale", 1, "`factor` on the pauses between Douyin's tries of an SPI call, which last up to an hour")
 	flags.BoolVar(&verbose, "v", false, "log every call and push to stderr")
 	if err := flags.Parse(args); err != nil {
 		return o, err

@@ -87,12 +87,62 @@ func TestRun(t *testing.T) {
 	}
 }
 
+func TestDouyin(t *testing.T) {
+	secretFile := filepath.Join(t.TempDir(), "secret")
+	type push struct{ url, sign, body string }
+	pushes := make(chan push, 16)
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		pushes <- push{r.URL.String(), r.Header.Get("X-Douyin-Signature") + r.Header.Get("X-Life-Sign"), string(body)}
+		_, _ = io.WriteString(w, `{"data":{"error_code":0,"description":"success","result":1,"codes":["A1"]}}`)
+	}))
+	defer receiver.Close()
+	base := start(t, "--push-base", receiver.URL, "--push-token", "tok", "--douyin-client-key", "awtest", "--douyin-account", "77",
+		"--douyin-client-secret-out", secretFile, "--douyin-retry-scale", "0.001")
+	secret, err := os.ReadFile(secretFile)
+	if info, statErr := os.Stat(secretFile); err != nil || statErr != nil || info.Mode().Perm() != 0o600 || len(secret) < 20 {
+		t.Errorf("secret file: %v, %v, %v", info, err, statErr)
+	}
+	ask := fmt.Sprintf(`{"client_key":"awtest","client_secret":%q,"grant_type":"client_credential"}`, strings.TrimSpace(string(secret)))
+	if answer := get(t, "POST", base+"/oauth/client_token/", ask); !strings.Contains(answer, `"access_token":"clt.`) {
+		t.Error(answer)
+	}
+	if answer := get(t, "GET", base+"/goodlife/v1/goods/product/online/query/", ""); !strings.Contains(answer, "2190002") {
+		t.Error(answer)
+	}
+	if answer := get(t, "POST", base+"/admin/douyin/products/1805831187321867/offline", `{"push":true}`); !strings.Contains(answer, `"accepted":true`) {
+		t.Error(answer)
+	}
+	if p := <-pushes; p.url != "/api/webhooks/douyin/events?token=tok" || p.sign == "" {
+		t.Errorf("%+v", p)
+	}
+	if answer := get(t, "POST", base+"/admin/douyin/orders/1065946966824669548/issue", ""); !strings.Contains(answer, `"accepted":true`) {
+		t.Error(answer)
+	}
+	if p := <-pushes; !strings.HasPrefix(p.url, "/api/webhooks/douyin/spi/issue_codes?") || !strings.Contains(p.url, "token=tok") || p.sign == "" {
+		t.Errorf("%+v", p)
+	}
+	// What follows from a decision is told without being asked for.
+	if answer := get(t, "POST", base+"/admin/douyin/orders/1065946966824669548/refund", ""); !strings.Contains(answer, `"approved"`) {
+		t.Error(answer)
+	}
+	for _, want := range []string{"notice_list", "refund_success"} {
+		if p := <-pushes; !strings.Contains(p.body, want) {
+			t.Errorf("%+v, want %s", p, want)
+		}
+	}
+	if answer := get(t, "POST", base+"/admin/douyin/aim", `{"base":"http://192.0.2.1"}`); !strings.Contains(answer, "not a loopback") {
+		t.Error(answer)
+	}
+}
+
 func TestRefusedFlags(t *testing.T) {
 	for _, args := range [][]string{
 		{"--listen", "0.0.0.0:0"}, {"--listen", ":8080"}, {"--listen", "10.0.0.1:80"}, {"--listen", "127.0.0.1"},
 		{"--listen", "example.com:80"}, {"--push-base", "http://10.0.0.1"}, {"--push-base", "https://127.0.0.1"},
 		{"--push-base", "http://127.0.0.1@192.0.2.1"}, {"--push-base", "http://127.0.0.1.example.com"}, {"--push-base", ""},
 		{"--fliggy-account", "x"}, {"extra"}, {"--fliggy-private-key-out", "/no/such/folder/key"},
+		{"--douyin-client-secret-out", "/no/such/folder/key"}, {"--douyin-retry-scale", "-1"},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		if err := run(ctx, args, io.Discard); err == nil {

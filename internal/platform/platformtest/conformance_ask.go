@@ -168,7 +168,16 @@ func (a asking) failed(err error, kind platform.Kind, reasons ...platform.Reason
 	case e.Op == "":
 		return fmt.Errorf("no Op: %w", err)
 	}
-	return holdsNone(fmt.Sprintf("%v %+v %s", err, e, e.Text), a.secrets())
+	return a.holdsNone(err)
+}
+
+// holdsNone reports a secret in an error, also in a part of it that it does not show.
+func (a asking) holdsNone(err error) error {
+	text := fmt.Sprintf("%v %+v", err, err)
+	if e, ok := errors.AsType[*platform.Error](err); ok {
+		text += e.Text
+	}
+	return holdsNone(text, a.secrets())
 }
 
 func checkCredentials(a asking) error {
@@ -525,7 +534,7 @@ func (a asking) checkStrangeAnswers(answerer platform.OrderAnswerer) error {
 		if kind := platform.KindOf(err); err == nil || kind != platform.Refused && kind != platform.Gone {
 			errs = append(errs, fmt.Errorf("%s: %s", name, told(err)))
 		} else {
-			errs = append(errs, holdsNone(fmt.Sprintf("%v %+v", err, err), a.secrets()))
+			errs = append(errs, a.holdsNone(err))
 		}
 	}
 	return errors.Join(errs...)
@@ -576,7 +585,7 @@ func checkTokens(a asking) error {
 	if _, ok := errors.AsType[*platform.Error](err); !ok {
 		errs = append(errs, fmt.Errorf("every token is refused: %s", told(err)))
 	} else {
-		errs = append(errs, holdsNone(fmt.Sprintf("%v %+v", err, err), a.secrets()))
+		errs = append(errs, a.holdsNone(err))
 	}
 	if n := a.running.Tokens.Issued(); n > before+3 {
 		errs = append(errs, fmt.Errorf("every token is refused, and %d are fetched", n-before-1))

@@ -169,13 +169,14 @@ func (c douyinCall) shown(endpoint douyinEndpoint) map[string]string {
 func (f *Douyin) answer(r *http.Request, endpoint douyinEndpoint, call douyinCall) (map[string]any, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	wrongForm := f.check(r, endpoint, &call) // complains of what the token would hide, too
 	if call.op != douyinTokenOp {
 		if err := f.checkToken(r.Header.Get("access-token")); err != nil {
 			return nil, err
 		}
 	}
-	if err := f.check(r, endpoint, &call); err != nil {
-		return nil, err
+	if wrongForm != nil {
+		return nil, wrongForm
 	}
 	f.expire()
 	return endpoint.answer(f, call)
