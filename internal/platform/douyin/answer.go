@@ -167,16 +167,15 @@ func readUnit(entry, p fields.Object, now time.Time) platform.Product {
 		SaleStart:    probe.Instant("sold_start_time"),
 		SaleEnd:      probe.Instant("sold_end_time"),
 	}
-	product := platform.Product{Currency: currency, Info: info, State: platform.ProductUnknown}
-	if status := entry.Text("online_status"); status != "" {
-		product.State = cmp.Or(onlineStates[status], platform.ProductUnknown)
-	}
 	if status := fields.Shorten(entry.Text("draft_status"), maxStatus); status != "" {
 		info.Review = cmp.Or(reviews[status], status)
 		info.ReviewReason = fields.Shorten(entry.Text("audit_msg"), maxReview)
-		if info.Review == passed && product.State == platform.ProductUnknown {
-			product.State = platform.ProductOffSale // approved, and not among what is sold
-		}
+	}
+	product := platform.Product{Currency: currency, Info: info, State: platform.ProductUnknown}
+	if status := entry.Text("online_status"); status != "" {
+		product.State = cmp.Or(onlineStates[status], platform.ProductUnknown)
+	} else if info.Review == passed {
+		product.State = platform.ProductOffSale // approved, and not among what is sold
 	}
 	date := priceDate(p, now)
 	for _, sku := range skusOf(entry) {

@@ -377,6 +377,22 @@ func TestAnswerGolden(t *testing.T) {
 	}
 }
 
+// The price stands on a day that stays the same from look to look.
+func TestPriceDate(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"sold_start_time":1722096000,"create_time":1700000000,"update_time":1710000000,"sold_end_time":1767196799}`: "2024-07-28",
+		`{"sold_start_time":0,"create_time":1700000000,"update_time":1710000000,"sold_end_time":1767196799}`:          "2023-11-15",
+		`{"update_time":1710000000000,"sold_end_time":1767196799}`:                                                    "2024-03-10",
+		`{"sold_start_time":"soon","sold_end_time":1767196799}`:                                                       "2025-12-31",
+		`{}`: "2024-01-01",
+	} {
+		product, ok := fields.Parse([]byte(text))
+		if got := priceDate(product, testNow); !ok || got != want || product.Fault() != "" {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}
+
 func TestOrderCodes(t *testing.T) {
 	s := newServer(t, answersOf(t, filepath.Join("testdata", "api", "refunds-detail-merchant-code.json")))
 	order, err := s.client(t).Order(t.Context(), platform.OrderQuestion{OrderID: testOrder, Refunds: true})

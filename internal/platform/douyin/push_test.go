@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode"
@@ -259,10 +260,16 @@ func TestEventsAreRepeatable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, first := m.Events()
-	_, second := m.Events()
-	if first == nil || second == nil || first.Error() != second.Error() {
-		t.Errorf("%v, then %v", first, second)
+	var wg sync.WaitGroup
+	errs := make([]error, 4)
+	for i := range errs {
+		wg.Go(func() { _, errs[i] = m.Events() })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err == nil || err.Error() != errs[0].Error() {
+			t.Errorf("%v, and %v", errs[0], err)
+		}
 	}
 }
 
