@@ -53,3 +53,5 @@ func TestDouyinKey(t *testing.T) {
 		}
 	}
 }
+
+func sumSHA256(text string) [32]byte { return sha256.Sum256([]byte(text)) }
