@@ -44,10 +44,11 @@
 // # Order and repetition
 //
 // What is pushed is kept in registers, one for each fact (pushed.go): of all the
-// notifications that speak of a fact, the greatest by (occurredAt, id) decides; a success
-// of issuing or refunding outranks a failure or a request. A maximum does not depend on
-// order or repetition, and neither does the fold. receivedAt takes no part: it differs
-// between two deliveries of the same push.
+// notifications that speak of a fact, the greatest by (occurredAt, id) decides, but a use
+// comes before its end where both bear the same time, for platforms tell it by the second;
+// a success of issuing or refunding outranks a failure or a request. A maximum does not
+// depend on order or repetition, and neither does the fold. receivedAt takes no part: it
+// differs between two deliveries of the same push.
 //
 // It also makes compaction plain: a notification that decides no register may go, now
 // and whatever else arrives.

@@ -396,13 +396,18 @@ func failed(n *v1alpha1.Notification) bool {
 	return no(n.Succeeded) || n.Refund != nil && no(n.Refund.Succeeded)
 }
 
-// compare orders notifications by when they occurred, then by id; nil comes first.
+// compare orders notifications by when they occurred, then by what undoes what, then by
+// id; nil comes first.
 func compare(a, b *v1alpha1.Notification) int {
 	if a == nil || b == nil {
 		return cmp.Compare(rank(a != nil), rank(b != nil))
 	}
-	return cmp.Or(cmp.Compare(occurred(a), occurred(b)), cmp.Compare(a.ID, b.ID))
+	return cmp.Or(cmp.Compare(occurred(a), occurred(b)), cmp.Compare(rank(undoes(a)), rank(undoes(b))), cmp.Compare(a.ID, b.ID))
 }
+
+// undoes reports whether the notification takes another back. Platforms tell time by the
+// second: of two that happened in the same one, this is the later.
+func undoes(n *v1alpha1.Notification) bool { return n.Type == v1alpha1.NotificationCodeUseCancelled }
 
 func newer(a, b *v1alpha1.Notification) bool { return compare(a, b) > 0 }
 

@@ -1,0 +1,33 @@
+package order_test
+
+import (
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/order"
+)
+
+// A platform that tells time by the second may push a use and its end in the same one:
+// whatever their ids and their order, the end is the later.
+func TestUseAndItsEndInTheSameSecond(t *testing.T) {
+	at := metav1.NewMicroTime(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC))
+	code := []v1alpha1.Code{{ID: "h1:a", Hint: "A•••"}}
+	one := int64(1)
+	none := int64(0)
+	for _, ids := range [][2]string{{"a", "b"}, {"b", "a"}} {
+		used := v1alpha1.Notification{ID: ids[0], Type: v1alpha1.NotificationCodeUsed, OccurredAt: &at, Codes: code}
+		ended := v1alpha1.Notification{ID: ids[1], Type: v1alpha1.NotificationCodeUseCancelled, OccurredAt: &at, Codes: code}
+		for _, pushed := range [][]v1alpha1.Notification{{used, ended}, {ended, used}} {
+			answer := &order.Answer{State: order.Issued, Codes: []v1alpha1.Code{{ID: "h1:a", Hint: "A•••", Persons: &one, Used: &none}}}
+			if outcome := order.Fold(pushed, order.Evidence{Answer: answer}); len(outcome.Unconfirmed) != 0 {
+				t.Errorf("ids %v: %v", ids, outcome.Unconfirmed)
+			}
+			if outcome := order.Fold(pushed, order.Evidence{Trusted: true}); outcome.Status.Phase != v1alpha1.OrderIssued {
+				t.Errorf("ids %v: phase %s", ids, outcome.Status.Phase)
+			}
+		}
+	}
+}
