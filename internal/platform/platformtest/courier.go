@@ -189,7 +189,7 @@ func (c *courier) attempt(ctx context.Context, l letter, r *rules, d *Delivery) 
 		ctx, cancel = context.WithTimeout(ctx, r.timeout)
 		defer cancel()
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.address(l.path), bytes.NewReader(l.body))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.address(l.path), bytes.NewReader(l.body)) // #nosec G704 -- a fake pushes where its test says
 	if err != nil {
 		d.Error = "no request can be made of the push base and path"
 		return Refused, true // nothing will mend it
@@ -198,7 +198,7 @@ func (c *courier) attempt(ctx context.Context, l letter, r *rules, d *Delivery) 
 	if l.stamp != nil {
 		l.stamp(request)
 	}
-	response, err := c.client.Do(request)
+	response, err := c.client.Do(request) // #nosec G704 -- the same
 	if err != nil {
 		d.Error = withoutAddress(err)
 		return Retry, false

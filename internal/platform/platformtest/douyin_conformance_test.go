@@ -2,6 +2,7 @@ package platformtest_test
 
 import (
 	"bytes"
+	gocmp "cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -509,5 +511,191 @@ func checkDouyinOrder(t *testing.T, fake *platformtest.Douyin, client platform.O
 	refunds := []platform.RefundFact{{ID: fake.AfterSales()[0].ID, Currency: "CNY", Amount: new(int64(100)), Quantity: new(int64(1)), Succeeded: new(true)}}
 	if diff := cmp.Diff(refunds, order.Refunds, cmpopts.IgnoreFields(platform.RefundFact{}, "At", "Reason", "Quantity")); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// station receives Douyin's pushes with the adapter and remembers what was replied, as the
+// webhook server and the ledger do together.
+type station struct {
+	t      *testing.T
+	holder platform.Holder
+	mu     sync.Mutex
+	known  platform.Known
+	events []platform.Event
+}
+
+func newStation(t *testing.T, fake *platformtest.Douyin, settings string) *station {
+	s := &station{t: t, holder: platform.Holder{ID: fake.ClientKey(), Credentials: clientSecret(fake.ClientSecret()), Settings: douyinSettings(t, settings)}}
+	s.known = platform.Known{
+		Orders:   map[string]platform.KnownOrder{},
+		MakeCode: func(orderID, unit string) sealing.Secret { return sealing.NewSecret("G-" + orderID + "-" + unit) },
+		CodeID:   func(c platform.Code) string { return gocmp.Or(c.ID, c.Text.Reveal()) },
+	}
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	fake.AimPushes(server.URL, "t&k")
+	return s
+}
+
+func (s *station) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	reply := s.receive(platform.Push{Path: strings.TrimPrefix(r.URL.Path, "/api/webhooks/douyin/"), Query: r.URL.Query(),
+		Header: r.Header, Body: body, ReceivedAt: time.Now()})
+	w.Header().Set("Content-Type", reply.ContentType)
+	w.WriteHeader(reply.Status)
+	_, _ = w.Write(reply.Body)
+}
+
+func (s *station) receive(push platform.Push) platform.Reply {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	refuse := func(outcome platform.Outcome, err error) platform.Reply {
+		s.t.Logf("%s: %s, %v", push.Path, outcome, err)
+		return douyin.Adapter{}.Reply(push.Path, outcome)
+	}
+	m, err := douyin.Adapter{}.Open(push)
+	if err != nil {
+		return refuse(platform.OutcomeMalformed, err)
+	}
+	if _, err := m.Verify(s.holder); err != nil {
+		return refuse(platform.OutcomeForged, err)
+	}
+	switch m := m.(type) {
+	case platform.Challenge:
+		return m.Echo()
+	case platform.Inquiry:
+		s.known.Now = push.ReceivedAt
+		answer, err := m.Answer(s.holder, s.known)
+		if err != nil {
+			return refuse(platform.OutcomeRetry, err)
+		}
+		s.record(answer.Events)
+		return answer.Reply
+	}
+	events, err := m.Events()
+	if err != nil {
+		return refuse(platform.OutcomeMalformed, err)
+	}
+	s.record(events)
+	return douyin.Adapter{}.Reply(push.Path, platform.OutcomeRecorded)
+}
+
+func (s *station) record(events []platform.Event) {
+	s.events = append(s.events, events...)
+	for _, e := range events {
+		if e.Order == nil || e.Order.Replied == nil {
+			continue
+		}
+		order := s.known.Orders[e.Order.OrderID]
+		if order.Recorded == nil {
+			order = platform.KnownOrder{Phase: "Issued", Confirmed: true, Recorded: map[string]platform.Recorded{}, Codes: map[string]platform.KnownCode{}}
+		}
+		recorded := platform.Recorded{Result: string(e.Order.Replied.Result)}
+		for _, c := range e.Order.Codes {
+			recorded.CodeIDs, recorded.Refs = append(recorded.CodeIDs, s.known.CodeID(c)), append(recorded.Refs, c.ID)
+			order.Codes[s.known.CodeID(c)] = platform.KnownCode{}
+		}
+		order.Recorded[e.Order.MessageID] = recorded
+		s.known.Orders[e.Order.OrderID] = order
+	}
+}
+
+// kinds of the order notifications that were received.
+func (s *station) kinds() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var kinds []string
+	for _, e := range s.events {
+		if e.Order != nil {
+			kinds = append(kinds, e.Order.Kind)
+		}
+	}
+	return kinds
+}
+
+// TestDouyinScenes: the fake and the adapter through every scene, with replies lost and
+// pushes repeated, and nothing for the platform to complain of.
+func TestDouyinScenes(t *testing.T) {
+	for name, quirks := range map[string]platformtest.DouyinQuirks{"as seen": {}, "as printed": {
+		IssueWithoutCertificates: true, TokenUnsigned: true, HeaderSign: true, TimestampInSeconds: true}} {
+		t.Run(name, func(t *testing.T) {
+			fake, err := platformtest.NewDouyin(platformtest.DouyinConfig{RetryScale: 1e-9, Quirks: quirks})
+			must(t, err)
+			s := newStation(t, fake, `{"accountID":"`+fake.AccountID()+`","thirdPartyCodes":{"source":"Generate"},"refunds":{"decision":"ApproveUnused"}}`)
+			id := platformtest.DouyinSecondOrderID
+			fake.Inject(platformtest.Fault{Op: "issue_codes", Kind: platformtest.LoseReply})
+			for range 2 {
+				d, err := fake.Issue(t.Context(), id)
+				must(t, err)
+				if !d.Accepted {
+					t.Errorf("%+v", d)
+				}
+			}
+			o, _ := fake.Order(id)
+			if o.Issue != platformtest.DouyinIssued || !strings.HasPrefix(o.Certificates[1].Code, "G-"+id) {
+				t.Errorf("%+v", o)
+			}
+			result, _ := fake.QueryStatus(t.Context(), "order", id, "5")
+			if len(result) != 1 || !strings.Contains(string(result[id]), o.Certificates[0].Code) {
+				t.Errorf("%s", result)
+			}
+			if d := fake.Push(t.Context(), platformtest.DouyinEventsPath, fake.VerifyWebhook(12345, true)); !d.Accepted {
+				t.Errorf("%+v", d)
+			}
+			if reply, _ := fake.UpdateMember(t.Context(), "o-1", "13800000000", mobile); !reply.Answered || reply.Code != 0 {
+				t.Errorf("%+v", reply)
+			}
+			if asked, _ := fake.PreCreate(t.Context(), "7", 1); asked.Allowed || asked.Code != 1 {
+				t.Errorf("%+v", asked)
+			}
+			sale, _, err := fake.ApplyRefund(t.Context(), id, "计划有变", o.Certificates[0].ID)
+			must(t, err)
+			_, err = fake.RepeatRefund(t.Context(), sale.ID)
+			must(t, err)
+			for _, d := range fake.Settle(t.Context()) {
+				if !d.Accepted {
+					t.Errorf("%+v", d)
+				}
+			}
+			if got := fake.Complaints(); len(got) > 0 {
+				t.Error(got)
+			}
+			if got := s.kinds(); !slices.Equal(got[:2], []string{"CodesIssued", "RefundRequested"}) {
+				t.Error(got)
+			}
+		})
+	}
+}
+
+// TestDouyinAnswersLater: what is told to wait is told later by the client.
+func TestDouyinAnswersLater(t *testing.T) {
+	fake, err := platformtest.NewDouyin(platformtest.DouyinConfig{})
+	must(t, err)
+	s := newStation(t, fake, `{"accountID":"`+fake.AccountID()+`"}`)
+	client := newDouyinClient(t, fake).(platform.OrderAnswerer)
+	_, err = fake.Issue(t.Context(), platformtest.DouyinSecondOrderID)
+	must(t, err)
+	issue := platform.Issue{OrderID: platformtest.DouyinSecondOrderID}
+	asked := s.events[0].Order
+	for i, c := range asked.Codes {
+		issue.Codes = append(issue.Codes, platform.Code{ID: c.ID, Text: sealing.NewSecret(fmt.Sprint("E-", i))})
+	}
+	must(t, client.IssueCodes(t.Context(), issue))
+	o, _ := fake.Order(issue.OrderID)
+	if asked.Kind != "CodesRequested" || time.Until(asked.Deadline) < 9*time.Minute || o.Issue != platformtest.DouyinIssued {
+		t.Errorf("%+v %+v", asked, o)
+	}
+	for i, approve := range []bool{true, false} {
+		sale, _, err := fake.ApplyRefund(t.Context(), o.ID, "计划有变", o.Certificates[i].ID)
+		must(t, err)
+		request := s.events[i+1].Order
+		must(t, client.DecideRefund(t.Context(), platform.Decision{OrderID: o.ID, RefundID: request.Refund.ID, PlatformType: request.PlatformType,
+			Approve: approve, Reason: "已确认", Codes: request.Codes}))
+		if sale, _ = fake.AfterSale(sale.ID); (sale.State == platformtest.DouyinApproved) != approve || request.Kind != "RefundRequested" {
+			t.Errorf("%+v", sale)
+		}
+	}
+	if got := fake.Complaints(); len(got) > 0 {
+		t.Error(got)
 	}
 }
