@@ -215,10 +215,12 @@ func (s *shared) replicas(n int) []*replica {
 	return made
 }
 
-// ask asks for a token and checks that an error shows none.
+// ask asks for a token and checks that an error shows none. It gives up in the end.
 func (s *shared) ask(r *replica, refused sealing.Secret) (sealing.Secret, error) {
 	s.Helper()
-	token, err := r.Token(s.ctx, refused, s.fetch)
+	ctx, cancel := context.WithTimeout(s.ctx, 20*time.Second)
+	defer cancel()
+	token, err := r.Token(ctx, refused, s.fetch)
 	if err != nil && strings.Contains(err.Error(), "planted") {
 		s.Errorf("the error shows a token: %v", err)
 	}
