@@ -78,6 +78,9 @@ func owedVerdict(ov *v1alpha1.OrderVoucher, left []owed, verdict *conditions.Ver
 			verdict, overlaid = own, true
 		}
 	}
+	if len(left) > 0 && verdict != nil && verdict.State == conditions.Ready {
+		verdict = &conditions.Verdict{State: conditions.Reconciling, Reason: v1alpha1.ReasonProgressing, Message: awaited(left[0].Debt)}
+	}
 	return verdict, next
 }
 

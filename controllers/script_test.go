@@ -300,3 +300,11 @@ func (s *stack) codes(name, text string) {
 		must(s.T, err)
 	}
 }
+
+func codesOf(texts ...string) []sealing.Secret {
+	var codes []sealing.Secret
+	for _, text := range texts {
+		codes = append(codes, sealing.NewSecret(text))
+	}
+	return codes
+}
