@@ -101,30 +101,45 @@ type world struct {
 	ctx       context.Context
 	namespace string
 	account   string
+	channel   string // its name
 	fake      *platformtest.Fliggy
 	endpoint  string
 	manager   *env.Manager
 }
 
-// newWorld makes a world; alter may change the Channel before it is created.
-func newWorld(t testing.TB, alter ...func(*v1alpha1.Channel)) *world {
+// openWorld makes a world without an account.
+func openWorld(t testing.TB) *world {
 	t.Helper()
 	if err := setUp(); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{TB: t, ctx: t.Context(), namespace: env.Namespace(t, api), manager: shared,
-		account: strconv.FormatInt(9007199254740993+accountIDs.Add(1), 10)}
+	return &world{TB: t, ctx: t.Context(), namespace: env.Namespace(t, api), manager: shared}
+}
+
+// newWorld makes a world with an account on Fliggy; alter may change the Channel before it
+// is created.
+func newWorld(t testing.TB, alter ...func(*v1alpha1.Channel)) *world {
+	t.Helper()
+	w := openWorld(t)
+	w.account = strconv.FormatInt(9007199254740993+accountIDs.Add(1), 10)
 	fake, err := platformtest.NewFliggy(platformtest.FliggyConfig{Account: w.account, PushBase: "http://" + shared.Push, RetryEvery: 100 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.fake = fake
+	w.serve(&v1alpha1.Channel{ObjectMeta: metav1.ObjectMeta{Name: "fliggy"}, Spec: v1alpha1.ChannelSpec{
+		Platform: v1alpha1.PlatformFliggy, Account: w.account}}, fake, map[string]string{"privateKey": fake.PrivateKey()}, alter...)
+	return w
+}
+
+// serve serves a fake platform, and makes its Channel and waits until it is Ready.
+func (w *world) serve(channel *v1alpha1.Channel, fake http.Handler, credentials map[string]string, alter ...func(*v1alpha1.Channel)) {
+	w.Helper()
 	server := httptest.NewServer(fake)
-	t.Cleanup(server.Close)
-	w.fake, w.endpoint = fake, server.URL
-	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "credentials"}, StringData: map[string]string{"privateKey": fake.PrivateKey()}})
-	channel := &v1alpha1.Channel{ObjectMeta: metav1.ObjectMeta{Name: "fliggy"}, Spec: v1alpha1.ChannelSpec{
-		Platform: v1alpha1.PlatformFliggy, Account: w.account, Endpoint: w.endpoint,
-		CredentialsRef: v1alpha1.SecretReference{Name: "credentials"}}}
+	w.Cleanup(server.Close)
+	w.endpoint, w.channel = server.URL, channel.Name
+	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "credentials"}, StringData: credentials})
+	channel.Spec.Endpoint, channel.Spec.CredentialsRef = w.endpoint, v1alpha1.SecretReference{Name: "credentials"}
 	for _, change := range alter {
 		change(channel)
 	}
@@ -135,7 +150,6 @@ func newWorld(t testing.TB, alter ...func(*v1alpha1.Channel)) *world {
 		}
 		return ready(channel.Status.Conditions, channel.Generation, channel.Status.ObservedGeneration)
 	})
-	return w
 }
 
 func (w *world) create(object client.Object) {
@@ -151,11 +165,11 @@ func (w *world) get(object client.Object) error {
 }
 
 func (w *world) product(id string) *v1alpha1.ProductSync {
-	return &v1alpha1.ProductSync{ObjectMeta: metav1.ObjectMeta{Name: "fliggy-" + id}}
+	return &v1alpha1.ProductSync{ObjectMeta: metav1.ObjectMeta{Name: w.channel + "-" + id}}
 }
 
 func (w *world) order(id string) *v1alpha1.OrderVoucher {
-	return &v1alpha1.OrderVoucher{ObjectMeta: metav1.ObjectMeta{Name: "fliggy-" + id}}
+	return &v1alpha1.OrderVoucher{ObjectMeta: metav1.ObjectMeta{Name: w.channel + "-" + id}}
 }
 
 func ready(conds []metav1.Condition, generation, observed int64) error {
