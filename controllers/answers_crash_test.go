@@ -288,22 +288,19 @@ func TestOtherCodesAreNotTold(t *testing.T) {
 // killAt kills the look at an order at the step of that name.
 func (b *bench) killAt(id, what string) {
 	b.Helper()
-	for step := 1; ; step++ {
-		k := &killer{}
-		b.script.step = func(step string) error {
-			k.mu.Lock()
-			if step == what {
-				k.at = k.step + 1
-			}
-			k.mu.Unlock()
-			return k.do(step)
+	k := &killer{}
+	b.script.step = func(step string) error {
+		k.mu.Lock()
+		if step == what {
+			k.at = k.step + 1
 		}
-		_, err := b.process(k.client(b)).Reconcile(b.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Namespace: b.namespace, Name: "dy-" + id}})
-		b.script.step = nil
-		if err == nil || k.last != what {
-			b.Fatalf("killed at %q, not %q: %v", k.last, what, err)
-		}
-		return
+		k.mu.Unlock()
+		return k.do(step)
+	}
+	defer func() { b.script.step = nil }()
+	_, err := b.process(k.client(b)).Reconcile(b.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Namespace: b.namespace, Name: "dy-" + id}})
+	if err == nil || k.last != what {
+		b.Fatalf("killed at %q, not %q: %v", k.last, what, err)
 	}
 }
 
@@ -453,5 +450,22 @@ func TestMadeCodesGoWithARefusal(t *testing.T) {
 	b.look(b.process(b.api), "1")
 	if diff := cmp.Diff([]string{"r of refund_apply: false  u-1=" + made.Reveal() + " u-2="}, b.script.told("1")); diff != "" {
 		t.Errorf("want -, got +:\n%s", diff)
+	}
+}
+
+// TestAnswersStopWhenThePlatformIsDown: the next one would only wait for the same.
+func TestAnswersStopWhenThePlatformIsDown(t *testing.T) {
+	b := newBench(t)
+	b.script.sell("1", 2).codes = map[string]string{"u-1": "A", "u-2": "B"}
+	b.tell(b.script.wantsRefund("1", "r1", b.now.Add(time.Hour), "u-1"))
+	b.tell(b.script.wantsRefund("1", "r2", b.now.Add(2*time.Hour), "u-2"))
+	b.patch("1", `{"spec":{"refundDecisions":[{"refundID":"r1","approve":true},{"refundID":"r2","approve":true}]}}`)
+	b.script.fail("decide", errDown)
+	if ov, _ := b.look(b.process(b.api), "1"); len(b.script.told("1")) != 0 || len(ov.Status.Answers) != 0 {
+		t.Errorf("told %q, answers %+v", b.script.told("1"), ov.Status.Answers)
+	}
+	b.script.fail("decide", errRequest) // refused is this one alone
+	if ov, _ := b.look(b.process(b.api), "1"); len(b.script.told("1")) != 1 || len(ov.Status.Answers) != 1 {
+		t.Errorf("told %q, answers %+v", b.script.told("1"), ov.Status.Answers)
 	}
 }

@@ -126,6 +126,8 @@ func TestDecideWhatIsOwed(t *testing.T) {
 			again{after: firstOrderLook, notLater: 11 * time.Hour, deadline: true}},
 		"decision missing, half the time is gone": {newOrder(aDay), 12 * 60, seenOrder{answer: listing("R-m0"), owed: []owed{refund}}, v1alpha1.ReasonDecisionNeeded, conditions.Waiting,
 			v1alpha1.ReasonDecisionNeeded, again{after: firstOrderLook, notLater: 12 * time.Hour, deadline: true}},
+		"decided by the platform, which lists no refunds": {newOrder(aDay), 60, seenOrder{answer: &order.Answer{State: order.Issued, RefundState: order.RefundFailed}},
+			v1alpha1.ReasonConfirmed, conditions.Ready, "", again{after: firstOrderLook}},
 		"the platform's word missing": {newOrder(aDay), 60, seenOrder{err: errDown, owed: []owed{{Debt: order.Debt{NotificationID: "m0"}}}},
 			v1alpha1.ReasonProgressingWithRetry, conditions.Reconciling, "", again{after: 30 * time.Minute, failing: true, urgent: true, notLater: 11 * time.Hour, deadline: true}},
 		"refused, as told": {newOrder(aDay), 60, seenOrder{answer: paidOrder(), owed: took(v1alpha1.ResultRefused)}, v1alpha1.ReasonConfirmed, conditions.Ready, "",

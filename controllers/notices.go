@@ -37,7 +37,7 @@ func inquire(ctx context.Context, channel *v1alpha1.Channel, account *accounts.A
 	}
 	pending := notInquired(channel.Status)
 	// In another order each time: those that cannot be answered are not in the way for ever.
-	rand.Shuffle(len(pending), func(i, j int) { pending[i], pending[j] = pending[j], pending[i] })
+	rand.Shuffle(len(pending), func(i, j int) { pending[i], pending[j] = pending[j], pending[i] }) // #nosec G404 -- no secret
 	for _, notice := range pending {
 		if len(told) == maxNoticesAsked {
 			return told, true
