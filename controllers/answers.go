@@ -30,8 +30,6 @@ const (
 	askBeforeAnswers = 20 * time.Second
 	giveAnswers      = 20 * time.Second
 	askAfterAnswers  = 10 * time.Second
-	// reasonUsed is what the other side is told where the policy refuses a refund.
-	reasonUsed = "used already"
 	// maxRefunds is how many refunds a status lists (the schema's bound).
 	maxRefunds = 64
 )
@@ -172,17 +170,19 @@ func (r *OrderVoucherReconciler) decideRefund(ctx context.Context, ov *v1alpha1.
 	answerer platform.OrderAnswerer, debt order.Debt, answer *order.Answer) owed {
 	one := owed{Debt: debt}
 	approve, reason := personsDecision(ov, debt)
-	if approve == nil && answerer.ApprovesUnused() {
-		if answer == nil {
+	byPolicy := approve == nil && answerer.ApprovesUnused(debt.PlatformType)
+	if byPolicy {
+		if answer == nil || useDoubted(ov, answer) {
 			return one // the policy needs the platform's word on what is used
 		}
-		approve, reason = policysDecision(debt, answer)
+		approve = policysDecision(debt, answer)
 	}
 	if approve == nil {
 		one.missing = &missing{v1alpha1.ReasonDecisionNeeded, awaited(debt) + ": " + howToDecide(debt)}
 		return one
 	}
-	decision := platform.Decision{OrderID: ov.Spec.OrderID, RefundID: debt.RefundID, PlatformType: debt.PlatformType, Approve: *approve, Reason: reason}
+	decision := platform.Decision{OrderID: ov.Spec.OrderID, RefundID: debt.RefundID, PlatformType: debt.PlatformType,
+		Approve: *approve, Reason: reason, Used: byPolicy && !*approve}
 	texts, err := r.ownCodes(ctx, ov, account)
 	if err != nil {
 		one.err = err
@@ -212,7 +212,7 @@ func personsDecision(ov *v1alpha1.OrderVoucher, debt order.Debt) (approve *bool,
 // policysDecision approves where the platform's answer says that nothing of the codes
 // concerned is used, and refuses where all of it is; nil where neither is so, or where it
 // cannot be told. A unit that was never given a code is not used.
-func policysDecision(debt order.Debt, answer *order.Answer) (approve *bool, reason string) {
+func policysDecision(debt order.Debt, answer *order.Answer) (approve *bool) {
 	var unused, used int
 	for _, code := range debt.Codes {
 		i := slices.IndexFunc(answer.Codes, func(c v1alpha1.Code) bool { return c.ID == code.ID })
@@ -225,11 +225,21 @@ func policysDecision(debt order.Debt, answer *order.Answer) (approve *bool, reas
 	}
 	switch concerned := len(debt.Codes); {
 	case concerned > 0 && unused == concerned:
-		return ptr.To(true), ""
+		return ptr.To(true)
 	case concerned > 0 && used == concerned:
-		return ptr.To(false), reasonUsed
+		return ptr.To(false)
 	}
-	return nil, ""
+	return nil
+}
+
+// useDoubted: a use, or the end of one, was pushed, and the platform's answer does not
+// show it yet.
+func useDoubted(ov *v1alpha1.OrderVoucher, answer *order.Answer) bool {
+	doubts := order.Fold(ov.Spec.Notifications, order.Evidence{Answer: answer, Given: ov.Status.Answers}).Unconfirmed
+	return slices.ContainsFunc(ov.Spec.Notifications, func(n v1alpha1.Notification) bool {
+		return (n.Type == v1alpha1.NotificationCodeUsed || n.Type == v1alpha1.NotificationCodeUseCancelled) &&
+			slices.ContainsFunc(doubts, func(claim order.Claim) bool { return claim.NotificationID == n.ID })
+	})
 }
 
 // untouched: the platform says that nothing of the code is used or refunded.
@@ -256,8 +266,8 @@ func (r *OrderVoucherReconciler) ownCodes(ctx context.Context, ov *v1alpha1.Orde
 		case n.Type == v1alpha1.NotificationCodesIssued && n.Reply != nil && n.Reply.Result == v1alpha1.ResultIssued:
 			for _, code := range n.Codes {
 				// A key that changed since makes other codes: those are not the platform's.
-				if made := account.MakeCode(ov.Spec.OrderID, code.Ref); code.Ref != "" && sealing.Hint(made) == code.Hint {
-					texts[code.ID] = made
+				if code.Ref != "" && account.CodeID(platform.Code{ID: code.Ref}) == code.ID {
+					texts[code.ID] = account.MakeCode(ov.Spec.OrderID, code.Ref)
 				}
 			}
 		case n.Type == v1alpha1.NotificationCodesRequested && ov.Spec.CodesSecretRef != nil:

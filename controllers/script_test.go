@@ -207,6 +207,9 @@ func (s *script) IssueCodes(_ context.Context, issue platform.Issue) error {
 func (s *script) DecideRefund(_ context.Context, decision platform.Decision) error {
 	return s.call("decide", func() error {
 		order := s.orders[decision.OrderID]
+		if decision.Used {
+			decision.Reason = "used already"
+		}
 		text := fmt.Sprintf("%s of %s: %t %s", decision.RefundID, decision.PlatformType, decision.Approve, decision.Reason)
 		for _, code := range decision.Codes {
 			text += fmt.Sprintf(" %s=%s", code.ID, code.Text.Reveal())
@@ -223,7 +226,7 @@ func (s *script) DecideRefund(_ context.Context, decision platform.Decision) err
 	})
 }
 
-func (s *script) ApprovesUnused() bool {
+func (s *script) ApprovesUnused(string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.approvesUnused

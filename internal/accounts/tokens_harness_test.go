@@ -334,6 +334,16 @@ func (s *shared) gated() *gate {
 	return g
 }
 
+// begins waits for a fetch.
+func (s *shared) begins(g *gate) {
+	s.Helper()
+	select {
+	case <-g.began:
+	case <-time.After(20 * time.Second):
+		s.Error("no fetch began")
+	}
+}
+
 func (g *gate) open() { close(g.opened) }
 
 // fails checks for an *Error of a kind and gives how long it asks to wait.

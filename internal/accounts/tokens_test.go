@@ -60,7 +60,7 @@ func TestDueTokenIsUsedUntilThereIsAnother(t *testing.T) {
 	s.advance(lasts - 9*time.Minute)
 	g := s.gated()
 	s.crowd(both, sealing.Secret{}, 1)
-	<-g.began
+	s.begins(g)
 	s.crowd(both, sealing.Secret{}, 1)
 	g.open()
 	for _, r := range both {
@@ -233,7 +233,7 @@ func TestLosers(t *testing.T) {
 	s.advance(lasts - 5*time.Minute - 10*time.Second)
 	g := s.gated()
 	s.gets(winner, 1)
-	<-g.began
+	s.begins(g)
 	for range 3 {
 		s.gets(loser, 1)
 	}
@@ -310,8 +310,8 @@ func TestNobodyWaitsAnyMore(t *testing.T) {
 	s.until("it was looked at", func() bool { return r.count() > 1 })
 	cancel()
 	all.Wait()
-	s.advance(time.Minute)
 	s.until("nothing is under way", func() bool { return accounts.Idle(r.Tokens) })
+	s.advance(time.Minute)
 	s.fetched(1)
 }
 
@@ -326,7 +326,7 @@ func TestCallerLeavesDuringTheFetch(t *testing.T) {
 		_, err := r.Token(ctx, sealing.Secret{}, s.fetch)
 		left <- err
 	}()
-	<-g.began
+	s.begins(g)
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() { s.gets(r, 1) })
@@ -493,7 +493,7 @@ func TestSecretIsDeletedUnderWay(t *testing.T) {
 	g := s.gated()
 	var all sync.WaitGroup
 	all.Go(func() { s.gets(r, 2) })
-	<-g.began
+	s.begins(g)
 	s.delete(s.kept())
 	g.open()
 	all.Wait()
@@ -609,6 +609,30 @@ func TestUnwrittenTokenGivesWay(t *testing.T) {
 			s.fetched(2)
 		})
 	}
+}
+
+// What could not be written is not given up for the older one that the Secret still has.
+func TestUnwrittenTokenIsNewer(t *testing.T) {
+	s := share(t)
+	r := s.replica()
+	s.gets(r, 1)
+	s.advance(lasts - 4*time.Minute)
+	writes := 0
+	r.set(func(verb string) error {
+		if verb == "patch" {
+			if writes++; writes > 1 { // the claim came through
+				return errAway
+			}
+		}
+		return nil
+	}, nil)
+	s.gets(r, 2)
+	r.set(nil, nil)
+	accounts.TryAgain(r.Tokens)
+	s.gets(r, 2)
+	s.keeps(2)
+	s.gets(r, 2)
+	s.fetched(2)
 }
 
 // Without the API server nothing is fetched: nobody could say who else does.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/accounts"
+	"github.com/laidoulaile/channel-operator/internal/conditions"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 )
 
@@ -141,12 +142,12 @@ func knownOrder(voucher *v1alpha1.OrderVoucher) platform.KnownOrder {
 	known := platform.KnownOrder{
 		OutOrderID: voucher.Spec.OutOrderID,
 		Phase:      string(voucher.Status.Phase),
-		Confirmed:  voucher.Status.Confirmed != nil && voucher.Status.ObservedGeneration == voucher.Generation,
+		Confirmed:  confirmed(voucher),
 		Codes:      map[string]platform.KnownCode{},
 		Recorded:   map[string]platform.Recorded{},
 	}
 	for _, code := range voucher.Status.Codes {
-		known.Codes[code.ID] = platform.KnownCode{Used: ptr.Deref(code.Used, 0), Refunded: ptr.Deref(code.Refunded, 0)}
+		known.Codes[code.ID] = platform.KnownCode{Used: ptr.Deref(code.Used, 0), Refunded: ptr.Deref(code.Refunded, 0), UseUnknown: code.Used == nil}
 	}
 	for _, n := range voucher.Spec.Notifications {
 		if n.Reply == nil {
@@ -160,4 +161,11 @@ func knownOrder(voucher *v1alpha1.OrderVoucher) platform.KnownOrder {
 		known.Recorded[n.ID] = recorded
 	}
 	return known
+}
+
+// confirmed: the platform's answer is what the status shows, and it bears out everything
+// that was pushed.
+func confirmed(voucher *v1alpha1.OrderVoucher) bool {
+	reason, ready := conditions.Of(voucher.Status.Conditions)
+	return ready && reason == v1alpha1.ReasonConfirmed && voucher.Status.ObservedGeneration == voucher.Generation
 }

@@ -15,7 +15,6 @@ import (
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/accounts"
-	"github.com/laidoulaile/channel-operator/internal/conditions"
 	"github.com/laidoulaile/channel-operator/internal/order"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/sealing"
@@ -133,8 +132,7 @@ func (l *Ledger) compact(ctx context.Context, key types.NamespacedName) error {
 // codes go last: their sealed bodies are where the codes themselves are kept.
 func superfluous(voucher *v1alpha1.OrderVoucher) map[string]bool {
 	candidates := order.Compact(voucher.Spec.Notifications, 0)
-	if reason, ready := conditions.Of(voucher.Status.Conditions); ready && reason == v1alpha1.ReasonConfirmed &&
-		voucher.Status.ObservedGeneration == voucher.Generation {
+	if confirmed(voucher) {
 		oldest := slices.SortedStableFunc(slices.Values(voucher.Spec.Notifications), func(a, b v1alpha1.Notification) int {
 			return cmp.Or(issues(a)-issues(b), a.ReceivedAt.Compare(b.ReceivedAt.Time))
 		})

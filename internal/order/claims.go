@@ -91,7 +91,7 @@ func (d doubts) ofOrder(told pushed, seen view) {
 func (d doubts) ofCodes(told pushed, seen view) {
 	for _, c := range told.sortedCodes() {
 		code, listed := seen.codes[c.id]
-		if c.issued.by != nil && !listed && !seen.closed() {
+		if c.issued.by != nil && !listed && !seen.closed() && !seen.namesOtherwise(c) {
 			d.add(c.issued.by, "%s issued", c.issued.code.Hint)
 		}
 		switch {
@@ -104,6 +104,13 @@ func (d doubts) ofCodes(told pushed, seen view) {
 			d.add(c.used.by, "a use of %s cancelled", c.used.code.Hint)
 		}
 	}
+}
+
+// namesOtherwise: the code was pushed without the platform's own id of it, and all those
+// listed are told apart by theirs: it may be any of them.
+func (v view) namesOtherwise(c *pushedCode) bool {
+	return c.hint.code.Ref == "" && len(v.Codes) > 0 &&
+		!slices.ContainsFunc(v.Codes, func(code v1alpha1.Code) bool { return code.Ref == "" })
 }
 
 // freed: no more is used of the code than is left of its uses; where that is not told,

@@ -166,7 +166,7 @@ func (v view) over(phase v1alpha1.OrderPhase, requested bool) bool {
 	return !requested && (v.State == Finished || v.spent)
 }
 
-// listedCodes in the answer's order, within the API's bounds, every count written.
+// listedCodes in the answer's order, within the API's bounds.
 func (v view) listedCodes() []v1alpha1.Code {
 	var codes []v1alpha1.Code
 	for _, code := range v.Codes {
@@ -175,7 +175,10 @@ func (v view) listedCodes() []v1alpha1.Code {
 		}
 		listed := v1alpha1.Code{
 			ID: sealing.Cut(code.ID, 80), Hint: cmp.Or(sealing.Cut(code.Hint, 32), "•••"), Ref: sealing.Cut(code.Ref, 128),
-			Used: ptr.To(count(code.Used)), Refunded: ptr.To(count(code.Refunded)),
+			Refunded: ptr.To(count(code.Refunded)),
+		}
+		if code.Used != nil { // what the platform does not tell is not none
+			listed.Used = ptr.To(count(code.Used))
 		}
 		if code.Persons != nil {
 			listed.Persons = ptr.To(count(code.Persons))

@@ -202,7 +202,8 @@ type KnownOrder struct {
 	OutOrderID string
 	// Phase is the API's.
 	Phase string
-	// Confirmed: the platform's own answer is in the phase and the codes.
+	// Confirmed: the phase and the codes are the platform's own answer to all that was
+	// pushed.
 	Confirmed bool
 	// Codes by their ids, as the status has them.
 	Codes map[string]KnownCode
@@ -213,6 +214,8 @@ type KnownOrder struct {
 // KnownCode is a code as a status has it.
 type KnownCode struct {
 	Used, Refunded int64
+	// UseUnknown: the platform does not tell how much of it is used.
+	UseUnknown bool
 }
 
 // Recorded is what was recorded of an Inquiry.
@@ -413,9 +416,9 @@ type OrderAnswerer interface {
 	IssueCodes(context.Context, Issue) error
 	// DecideRefund approves or refuses a refund request.
 	DecideRefund(context.Context, Decision) error
-	// ApprovesUnused: a refund request of which nothing is used is approved without
-	// anybody's decision.
-	ApprovesUnused() bool
+	// ApprovesUnused: refund requests of the type are approved where nothing is used, and
+	// refused where all is, without anybody's decision.
+	ApprovesUnused(platformType string) bool
 }
 
 // NoticeClient asks what became of something that a notice names.
@@ -439,8 +442,10 @@ type Decision struct {
 	Approve                bool
 	// Codes that the request is about: their IDs, and their Text as far as it is ours.
 	Codes []Code
-	// Reason for people on the other side.
+	// Reason for people on the other side. Empty: the adapter words it; Used says that all
+	// of it is used, and refused for that.
 	Reason string
+	Used   bool
 }
 
 // ProductQuestion says which part of which product to ask for.

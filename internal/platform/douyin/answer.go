@@ -328,9 +328,12 @@ func readCertificates(data fields.Object) []certificate {
 	for _, entry := range data.Objects("certificates") {
 		entry.Require("certificate_id", "status")
 		c := certificate{Code: readCode(entry), status: fields.Shorten(entry.Text("status"), maxStatus)}
-		c.Persons, c.Used, c.Refunded = new(int64(1)), new(int64(0)), new(int64(0))
-		if c.status == certificateUsed || c.status != certificateUnused && wasVerified(entry) {
-			*c.Used = 1
+		c.Persons, c.Refunded = new(int64(1)), new(int64(0))
+		switch {
+		case c.status == certificateUsed, c.status != certificateUnused && wasVerified(entry):
+			c.Used = new(int64(1))
+		case c.status == certificateInit, c.status == certificateUnused, c.status == certificateRefunded:
+			c.Used = new(int64(0))
 		}
 		if c.status == certificateRefunded {
 			*c.Refunded = 1
@@ -341,7 +344,7 @@ func readCertificates(data fields.Object) []certificate {
 }
 
 // wasVerified: a refund may be asked for after use (documented), and then the state no
-// longer tells the use.
+// longer tells the use. Without a verify either, it is not known.
 func wasVerified(entry fields.Object) bool {
 	verify := entry.Quiet().Object("verify")
 	return verify.Has("verify_id") || verify.Count("verify_time") != nil && *verify.Count("verify_time") > 0

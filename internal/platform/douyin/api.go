@@ -337,14 +337,19 @@ func rejection(decision platform.Decision) string {
 	switch {
 	case decision.Approve:
 		return ""
+	case decision.Reason == "" && decision.Used:
+		return usedReason
 	case decision.Reason == "":
 		return "商家不同意退款"
 	}
 	return fields.Shorten(decision.Reason, maxText)
 }
 
-// ApprovesUnused is the Channel's policy.
-func (c *Client) ApprovesUnused() bool { return c.settings.RefundDecision == DecideUnused }
+// ApprovesUnused is the Channel's policy on what an SPI asks for. What an after-sale event
+// asks for was used before (documented): that a person decides.
+func (c *Client) ApprovesUnused(platformType string) bool {
+	return c.settings.RefundDecision == DecideUnused && platformType == sceneRefundApply
+}
 
 // Notice asks what became of a cooperation order or of its commissions.
 func (c *Client) Notice(ctx context.Context, platformType, subject string) (text string, asked bool, err error) {

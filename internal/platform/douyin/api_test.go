@@ -669,10 +669,19 @@ func (k failingKeeper) Token(context.Context, sealing.Secret, func(context.Conte
 
 func TestApprovesUnused(t *testing.T) {
 	s := newServer(t, always(good))
-	for decision, want := range map[string]bool{DecideManual: false, DecideUnused: true} {
-		h := holder(func(settings *Settings) { settings.RefundDecision = decision })
-		if got := s.clientOf(t, h, &keeper{}).ApprovesUnused(); got != want {
-			t.Errorf("%s: %v", decision, got)
+	for _, test := range []struct {
+		decision, platformType string
+		want                   bool
+	}{
+		{DecideManual, sceneRefundApply, false},
+		{DecideUnused, sceneRefundApply, true},
+		{DecideUnused, eventAfterSale, false}, // what it asks for was used
+		{DecideUnused, eventAfterSaleMisspelt, false},
+		{DecideUnused, "", false},
+	} {
+		h := holder(func(settings *Settings) { settings.RefundDecision = test.decision })
+		if got := s.clientOf(t, h, &keeper{}).ApprovesUnused(test.platformType); got != test.want {
+			t.Errorf("%s of %s: %v", test.decision, test.platformType, got)
 		}
 	}
 }

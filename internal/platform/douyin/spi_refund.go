@@ -166,7 +166,7 @@ func use(c coupon, order platform.KnownOrder, name func(platform.Code) string) u
 		return isOpen
 	}
 	switch {
-	case !known || code.Refunded > 0:
+	case !known || code.UseUnknown || code.Refunded > 0:
 		return isOpen
 	case code.Used > 0:
 		return isUsed

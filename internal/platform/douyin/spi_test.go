@@ -409,6 +409,7 @@ func TestRefundApply(t *testing.T) {
 		"one used":                 {body: one, order: set(cert1, platform.KnownCode{Used: 1}), want: refused},
 		"the other used":           {body: one, order: set(cert2, platform.KnownCode{Used: 1}), want: approved},
 		"one of two used":          {body: both, order: set(cert2, platform.KnownCode{Used: 1}), want: pending},
+		"use not told":             {body: one, order: set(cert1, platform.KnownCode{UseUnknown: true}), want: pending},
 		"one refunded":             {body: both, order: set(cert2, platform.KnownCode{Refunded: 1}), want: pending},
 		"used and refunded":        {body: one, order: set(cert1, platform.KnownCode{Used: 1, Refunded: 1}), want: pending},
 		"issued by count":          {body: one, order: func(o *platform.KnownOrder) { o.Codes = map[string]platform.KnownCode{"h1:" + code1: {}} }, want: approved},

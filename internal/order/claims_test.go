@@ -31,3 +31,27 @@ func TestUseAndItsEndInTheSameSecond(t *testing.T) {
 		}
 	}
 }
+
+// Codes that were issued without the platform's ids of their units are not looked for
+// among those that the platform names by such ids; others are.
+func TestIssuedWithoutIDs(t *testing.T) {
+	pushed := func(ref string) []v1alpha1.Notification {
+		return []v1alpha1.Notification{{ID: "m", Type: v1alpha1.NotificationCodesIssued, PlatformType: "p", Codes: []v1alpha1.Code{{ID: "h1:text", Hint: "A•••", Ref: ref}}}}
+	}
+	for name, test := range map[string]struct {
+		pushed []v1alpha1.Notification
+		listed []v1alpha1.Code
+		claims int
+	}{
+		"listed by id":              {pushed(""), []v1alpha1.Code{{ID: "h1:id", Hint: "7•••", Ref: "7"}}, 0},
+		"listed, and not by id":     {pushed(""), []v1alpha1.Code{{ID: "h1:other", Hint: "7•••"}}, 1},
+		"one listed without its id": {pushed(""), []v1alpha1.Code{{ID: "h1:id", Hint: "7•••", Ref: "7"}, {ID: "h1:other", Hint: "8•••"}}, 1},
+		"none listed":               {pushed(""), nil, 1},
+		"pushed by another id":      {pushed("8"), []v1alpha1.Code{{ID: "h1:id", Hint: "7•••", Ref: "7"}}, 1},
+	} {
+		outcome := order.Fold(test.pushed, order.Evidence{Answer: &order.Answer{State: order.Issued, Codes: test.listed}})
+		if len(outcome.Unconfirmed) != test.claims {
+			t.Errorf("%s: %v", name, outcome.Unconfirmed)
+		}
+	}
+}
