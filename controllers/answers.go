@@ -266,8 +266,9 @@ func (r *OrderVoucherReconciler) ownCodes(ctx context.Context, ov *v1alpha1.Orde
 		case n.Type == v1alpha1.NotificationCodesIssued && n.Reply != nil && n.Reply.Result == v1alpha1.ResultIssued:
 			for _, code := range n.Codes {
 				// A key that changed since makes other codes: those are not the platform's.
-				if code.Ref != "" && account.CodeID(platform.Code{ID: code.Ref}) == code.ID {
-					texts[code.ID] = account.MakeCode(ov.Spec.OrderID, code.Ref)
+				made := account.MakeCode(ov.Spec.OrderID, code.Ref)
+				if code.Ref != "" && account.CodeID(platform.Code{ID: code.Ref}) == code.ID && sealing.Hint(made) == code.Hint {
+					texts[code.ID] = made
 				}
 			}
 		case n.Type == v1alpha1.NotificationCodesRequested && ov.Spec.CodesSecretRef != nil:

@@ -381,12 +381,13 @@ func TestAnswerSurvivesAnAskThatHangs(t *testing.T) {
 	b.tell(wantsCodes("1", 1, b.now.Add(10*time.Minute)))
 	b.patch("1", `{"spec":{"codesSecretRef":{"name":"codes"}}}`)
 	b.script.fail("ask", nil, context.DeadlineExceeded)
-	ov, result := b.look(b.process(b.api), "1")
-	if len(ov.Status.Answers) != 1 || ov.Status.Phase != v1alpha1.OrderIssuing || result.RequeueAfter > 2*time.Second {
+	process := b.process(b.api)
+	ov, result := b.look(process, "1")
+	if len(ov.Status.Answers) != 1 || ov.Status.Phase != v1alpha1.OrderIssuing || ov.Status.Confirmed == nil || result.RequeueAfter > 2*time.Second {
 		t.Errorf("%+v, again in %s", ov.Status, result.RequeueAfter)
 	}
 	b.now = b.now.Add(2 * time.Second)
-	if ov, _ := b.look(b.process(b.api), "1"); ov.Status.Phase != v1alpha1.OrderIssuing && ov.Status.Phase != v1alpha1.OrderIssued {
+	if ov, _ := b.look(process, "1"); ov.Status.Phase != v1alpha1.OrderIssued || !ready(ov.Status.Conditions) {
 		t.Errorf("%+v", ov.Status)
 	}
 }

@@ -107,7 +107,7 @@ func TestDecideWhatIsOwed(t *testing.T) {
 			again{after: firstOrderLook, notLater: half - time.Minute, deadline: true}},
 		"codes taken": {newOrder(tenMinutes), 1, seenOrder{answer: issued(), owed: took(v1alpha1.ResultIssued)}, v1alpha1.ReasonConfirmed, conditions.Ready, "",
 			again{after: firstOrderLook}},
-		"codes taken, the order not seen since": {newOrder(tenMinutes), 1, seenOrder{answer: paidOrder(), stale: true, owed: took(v1alpha1.ResultIssued)}, v1alpha1.ReasonConfirmed, conditions.Ready, "",
+		"codes taken, the order not seen since": {newOrder(tenMinutes), 1, seenOrder{answer: paidOrder(), stale: true, owed: took(v1alpha1.ResultIssued)}, v1alpha1.ReasonProgressing, conditions.Reconciling, "",
 			again{after: firstOrderLook, failing: true, urgent: true}},
 		"codes taken, the order never seen": {newOrder(tenMinutes), 1, seenOrder{err: errOwnLimit, owed: took(v1alpha1.ResultIssued)}, v1alpha1.ReasonThrottled, conditions.Reconciling, "",
 			again{after: slowestOrderLook, failing: true, urgent: true}},
@@ -227,10 +227,11 @@ func TestAnswersAreBounded(t *testing.T) {
 		answers []string
 		dropped string
 	}{
-		"room":                       {newOrder(), []string{"m0", "m1"}, ""},
-		"full, some gone":            {newOrder(waits(wantsARefund, 0)), full("m0", "m1"), "m1"},
-		"full, one decided since":    {newOrder(many, func(ov *v1alpha1.OrderVoucher) { ov.Spec.Notifications[7].Reply = nil }), full(), "m7"},
-		"full of what would be owed": {newOrder(many), full(), "m0"},
+		"room":                        {newOrder(), []string{"m0", "m1"}, ""},
+		"full, some gone":             {newOrder(waits(wantsARefund, 0)), full("m0", "m1"), "m1"},
+		"full, one gone, one decided": {newOrder(waits(wantsARefund, 0), func(ov *v1alpha1.OrderVoucher) { ov.Spec.Notifications[0].Reply = nil }), full("m0", "m1"), "m1"},
+		"full, one decided since":     {newOrder(many, func(ov *v1alpha1.OrderVoucher) { ov.Spec.Notifications[7].Reply = nil }), full(), "m7"},
+		"full of what would be owed":  {newOrder(many), full(), "m0"},
 	} {
 		status := v1alpha1.OrderVoucherStatus{Answers: answersTo(test.answers...)}
 		waits(wantsARefund, 0)(test.ov)
@@ -355,12 +356,13 @@ func TestOwesInTime(t *testing.T) {
 		ov   *v1alpha1.OrderVoucher
 		want bool
 	}{
-		"nothing":         {newOrder(told(v1alpha1.NotificationPaid, 0)), false},
-		"with a deadline": {newOrder(waits(wantsSomeCodes, -1, 10)), true},
-		"without":         {newOrder(waits(wantsARefund, -1)), false},
-		"missed":          {newOrder(waits(wantsSomeCodes, -20, -10)), false},
-		"one is missed":   {newOrder(waits(wantsSomeCodes, -20, -10), waits(wantsARefund, -20, 10)), true},
-		"given":           {newOrder(waits(wantsSomeCodes, -1, 10), func(ov *v1alpha1.OrderVoucher) { ov.Status.Answers = answersTo("m0") }), false},
+		"nothing":                {newOrder(told(v1alpha1.NotificationPaid, 0)), false},
+		"with a deadline":        {newOrder(waits(wantsSomeCodes, -1, 10)), true},
+		"without":                {newOrder(waits(wantsARefund, -1)), false},
+		"missed":                 {newOrder(waits(wantsSomeCodes, -20, -10)), false},
+		"one is missed":          {newOrder(waits(wantsSomeCodes, -20, -10), waits(wantsARefund, -20, 10)), true},
+		"given, another without": {newOrder(waits(wantsSomeCodes, -1, 10), waits(wantsARefund, -1), func(ov *v1alpha1.OrderVoucher) { ov.Status.Answers = answersTo("m0") }), false},
+		"given":                  {newOrder(waits(wantsSomeCodes, -1, 10), func(ov *v1alpha1.OrderVoucher) { ov.Status.Answers = answersTo("m0") }), false},
 	} {
 		if got := owesInTime(test.ov, noon); got != test.want {
 			t.Errorf("%s: %v", name, got)

@@ -41,7 +41,7 @@ func decideOrder(ov *v1alpha1.OrderVoucher, seen seenOrder, now time.Time) (v1al
 		verdict = standing(ov.Status.Conditions)
 	}
 	if seen.stale {
-		next = sooner(next, again{failing: true, urgent: true})
+		verdict, next = staleVerdict(verdict), sooner(next, again{failing: true, urgent: true})
 	}
 	status.Conditions = conditions.Set(status.Conditions, keepWords(ov.Status.Conditions, *verdict), ov.Generation, now)
 	next = weighRisk(ov, &status, left, seen.notAsked, next, now)
@@ -52,6 +52,16 @@ func decideOrder(ov *v1alpha1.OrderVoucher, seen seenOrder, now time.Time) (v1al
 		status.Confirmed.At = *stamp(now)
 	}
 	return status, next
+}
+
+// staleVerdict is that of an order of which the platform took an answer, and did not say
+// since what it is: it is asked again soon.
+func staleVerdict(verdict *conditions.Verdict) *conditions.Verdict {
+	if verdict.State != conditions.Ready {
+		return verdict
+	}
+	return &conditions.Verdict{State: conditions.Reconciling, Reason: v1alpha1.ReasonProgressing,
+		Message: "the platform took an answer, and is to be asked what the order is since"}
 }
 
 // weighRisk writes whether an answer is at risk not to come in time, and has the order
