@@ -188,3 +188,22 @@ func TestFoldListsWhatWeRefused(t *testing.T) {
 		t.Errorf("want -, got +:\n%s", diff)
 	}
 }
+
+// Should two copies of one push ever differ, no more than in what was replied or until
+// when, the choice does not depend on their order.
+func TestOwedOfCopiesThatDiffer(t *testing.T) {
+	ask := func(change ...func(*v1alpha1.Notification)) v1alpha1.Notification {
+		return push("1", wanted, 0, change...)
+	}
+	pending := replied(v1alpha1.ResultPending)
+	for name, copies := range map[string]pushes{
+		"the reply":    {ask(pending), ask(replied(v1alpha1.ResultIssued))},
+		"the deadline": {ask(pending, until(60)), ask(pending, until(90))},
+	} {
+		owed := Owed(spec(copies), v1alpha1.OrderVoucherStatus{})
+		slices.Reverse(copies)
+		if diff := cmp.Diff(owed, Owed(spec(copies), v1alpha1.OrderVoucherStatus{}), sinceAside); diff != "" {
+			t.Errorf("%s: want -, got +:\n%s", name, diff)
+		}
+	}
+}
