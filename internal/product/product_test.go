@@ -116,6 +116,9 @@ func TestFoldReviewAndSale(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if got.SaleStart != nil && got.SaleStart.Nanosecond() != 0 {
+				t.Error("finer than what is stored: each look would be a write")
+			}
 			if string(start) != test.wantStart || string(end) != test.wantEnd {
 				t.Errorf("sold from %s to %s", start, end)
 			}
