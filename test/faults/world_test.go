@@ -1,0 +1,258 @@
+// Package faults breaks the real manager, and the ways to it, while it works, and looks
+// at what is left: nothing acknowledged may be lost, and nobody may hear two answers.
+package faults
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/conditions"
+	"github.com/laidoulaile/channel-operator/internal/platform/platformtest"
+	"github.com/laidoulaile/channel-operator/test/env"
+)
+
+// eventually is how long a thing that must happen may take on a busy machine.
+const eventually = 2 * time.Minute
+
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.Discard())
+	os.Exit(env.Main(m))
+}
+
+// world is a manager that is started again whenever it dies, with a gate in front of all
+// that it talks to.
+type world struct {
+	testing.TB
+	api       client.Client
+	namespace string
+	gate      *gate
+	server    string // the gate before the API server
+	push      string
+
+	mu      sync.Mutex
+	manager *env.Manager
+	logs    []*env.Log
+	deaths  int
+	closing bool
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	api, err := client.New(env.Config(), client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{TB: t, api: api, namespace: env.Namespace(t, api), gate: &gate{}}
+	w.server = w.gate.serve(t, apiServer(t, env.Config()))
+	if w.push, err = env.FreeAddress(); err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan struct{})
+	w.start()
+	go w.supervise(over)
+	t.Cleanup(func() {
+		w.mu.Lock()
+		w.closing = true
+		manager := w.manager
+		w.mu.Unlock()
+		_ = manager.Stop()
+		<-over
+		for _, log := range w.logs {
+			if strings.Contains(log.String(), "DATA RACE") {
+				t.Errorf("the race detector found\n%s", log)
+			}
+		}
+	})
+	return w
+}
+
+func (w *world) start() {
+	manager, err := env.StartManager(env.ManagerOptions{Server: w.server, Push: w.push})
+	if err != nil {
+		w.Error(err)
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.manager = manager
+	w.logs = append(w.logs, manager.Log)
+}
+
+// supervise starts the manager again whenever it dies, as a cluster would.
+func (w *world) supervise(over chan<- struct{}) {
+	defer close(over)
+	for {
+		w.mu.Lock()
+		manager := w.manager
+		w.mu.Unlock()
+		<-manager.Ended()
+		w.mu.Lock()
+		closing := w.closing
+		w.deaths++
+		w.mu.Unlock()
+		if closing {
+			return
+		}
+		w.start()
+	}
+}
+
+// kill ends the manager at once.
+func (w *world) kill() {
+	w.mu.Lock()
+	manager := w.manager
+	w.mu.Unlock()
+	manager.Kill()
+}
+
+// died is how often the manager died.
+func (w *world) died() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.deaths
+}
+
+func (w *world) log() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []string
+	for _, log := range w.logs[max(0, len(w.logs)-2):] {
+		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+		all = append(all, lines[max(0, len(lines)-12):]...)
+	}
+	return strings.Join(all, "\n")
+}
+
+func (w *world) create(object client.Object) {
+	w.Helper()
+	object.SetNamespace(w.namespace)
+	if err := w.api.Create(w.Context(), object); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) eventually(condition func() error) {
+	w.Helper()
+	deadline := time.Now().Add(eventually)
+	for {
+		err := condition()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) || w.Context().Err() != nil {
+			w.Fatalf("not within %s: %v\n%s", eventually, err, w.log())
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// shop is an account on a fake platform, and its Channel.
+type shop struct {
+	*world
+	fake *platformtest.Douyin
+	name string
+}
+
+// open makes an account on a fake platform behind the gate. scale is the share of the
+// platform's own pauses between tries.
+func (w *world) open(name string, scale float64, settings v1alpha1.DouyinChannel) *shop {
+	w.Helper()
+	fake, err := platformtest.NewDouyin(platformtest.DouyinConfig{
+		ClientKey: "aw" + w.namespace + name, PushBase: "http://" + w.push, RetryEvery: 100 * time.Millisecond, RetryScale: scale})
+	if err != nil {
+		w.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(w.Context()))
+	over := make(chan struct{})
+	go func() { defer close(over); fake.Run(ctx) }()
+	w.Cleanup(func() { cancel(); <-over })
+	settings.AccountID = fake.AccountID()
+	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}, StringData: map[string]string{"clientSecret": fake.ClientSecret()}})
+	channel := &v1alpha1.Channel{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.ChannelSpec{
+		Platform: v1alpha1.PlatformDouyin, Account: fake.ClientKey(), Endpoint: w.gate.serve(w, fake),
+		CredentialsRef: v1alpha1.SecretReference{Name: name}, Douyin: &settings}}
+	w.create(channel)
+	w.eventually(func() error {
+		if err := w.api.Get(w.Context(), client.ObjectKeyFromObject(channel), channel); err != nil {
+			return err
+		}
+		return ready(channel.Status.Conditions, channel.Generation, channel.Status.ObservedGeneration)
+	})
+	return &shop{world: w, fake: fake, name: name}
+}
+
+func ready(conds []metav1.Condition, generation, observed int64) error {
+	if err := conditions.Check(conds, generation, observed); err != nil {
+		return err
+	}
+	if reason, is := conditions.Of(conds); !is || observed != generation {
+		return fmt.Errorf("Ready=%v (%s), generation %d, observed %d: %+v", is, reason, generation, observed, conds)
+	}
+	return nil
+}
+
+// order waits until the order is Ready in a phase.
+func (s *shop) order(id string, phase v1alpha1.OrderPhase) *v1alpha1.OrderVoucher {
+	s.Helper()
+	ov := &v1alpha1.OrderVoucher{}
+	s.eventually(func() error {
+		if err := s.api.Get(s.Context(), client.ObjectKey{Namespace: s.namespace, Name: s.name + "-" + id}, ov); err != nil {
+			return err
+		}
+		if err := ready(ov.Status.Conditions, ov.Generation, ov.Status.ObservedGeneration); err != nil {
+			return err
+		}
+		if ov.Status.Phase != phase {
+			return fmt.Errorf("phase %s, want %s", ov.Status.Phase, phase)
+		}
+		return nil
+	})
+	return ov
+}
+
+// decide patches an order's spec, as a person or a service does.
+func (s *shop) decide(id string, change func(*v1alpha1.OrderVoucherSpec)) {
+	s.Helper()
+	ov := &v1alpha1.OrderVoucher{}
+	s.eventually(func() error {
+		if err := s.api.Get(s.Context(), client.ObjectKey{Namespace: s.namespace, Name: s.name + "-" + id}, ov); err != nil {
+			return err
+		}
+		before := ov.DeepCopy()
+		change(&ov.Spec)
+		return s.api.Patch(s.Context(), ov, client.MergeFrom(before))
+	})
+}
+
+// steps counts what is written about one order: its object, and answers to the platform.
+func stepsOf(id string) func(*http.Request) bool {
+	return func(r *http.Request) bool {
+		if r.Method == http.MethodGet {
+			return false
+		}
+		path := r.URL.Path
+		return strings.HasSuffix(path, "/ordervouchers") || strings.Contains(path, "/ordervouchers/") && strings.Contains(path, id) ||
+			strings.Contains(path, "create/callback") || strings.Contains(path, "refund/audit") || strings.Contains(path, "order/audit")
+	}
+}
