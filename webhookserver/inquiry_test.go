@@ -174,7 +174,10 @@ func TestInquiryIsAnsweredInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		adapter := asking{open: func(m platform.Message) platform.Message { return inquiry{m, []string{"5"}, issues} }}
 		b := with(account(), nil)
-		b.record = func(ctx context.Context) (platform.Outcome, error) { <-ctx.Done(); return platform.OutcomeRetry, ctx.Err() }
+		b.record = func(ctx context.Context) (platform.Outcome, error) {
+			<-ctx.Done()
+			return platform.OutcomeRetry, ctx.Err()
+		}
 		options := b.options()
 		options.Receivers[v1alpha1.PlatformFliggy] = adapter
 		start := time.Now()
