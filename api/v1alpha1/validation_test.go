@@ -535,6 +535,17 @@ func TestNotificationsHaveAWeight(t *testing.T) {
 	}
 	err := c.Patch(t.Context(), order, appendNotification(t, fullNotification(3, 20000)))
 	refusal{"spec.notifications", metav1.CauseTypeFieldValueInvalid, "the notifications weigh more"}.check(t, err)
+
+	// What was replied weighs too.
+	replied := fullNotification(3, 0)
+	replied.Codes = nil
+	replied.Reply = &v1alpha1.NotificationReply{Result: v1alpha1.ResultIssued, Sealed: strings.Repeat("a", 20000)}
+	err = c.Patch(t.Context(), order, appendNotification(t, replied))
+	refusal{"spec.notifications", metav1.CauseTypeFieldValueInvalid, "the notifications weigh more"}.check(t, err)
+	replied.Reply.Sealed = ""
+	if err := c.Patch(t.Context(), order, appendNotification(t, replied)); err != nil {
+		t.Error(err)
+	}
 }
 
 func fullNotification(i, sealed int) v1alpha1.Notification {
