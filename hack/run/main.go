@@ -20,9 +20,8 @@ const (
 	startTimeout = 2 * time.Minute
 	// readyTimeout bounds the wait for everything to be Ready.
 	readyTimeout = 2 * time.Minute
-	// catalogueSize is how many products the fake platform has, and listed how many of
-	// them its catalogue lists: one is off the shelf.
-	catalogueSize, listed = 8, 7
+	// catalogueSize is how many products the fake Fliggy has; the fake Douyin has its own.
+	catalogueSize = 8
 )
 
 func main() {
@@ -61,8 +60,11 @@ func run(ctx context.Context, once bool) (err error) {
 		{"installing the CRDs and the samples", s.applySamples},
 		{"starting the manager", s.startManager},
 		{"waiting for the discovered products", s.waitForCatalogue},
-		{"sending pushes", s.sendPushes},
+		{"sending Fliggy's pushes", s.sendFliggyPushes},
+		{"sending Douyin's pushes, and deciding on refunds", s.sendDouyinPushes},
+		{"waiting for what Douyin tells by itself", s.waitForDouyin},
 		{"waiting until everything is Ready", s.waitReady},
+		{"asking the fake Douyin whether it complains", s.noComplaints},
 	} {
 		fmt.Println("==>", step.what)
 		if err := step.do(ctx); err != nil {

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -86,14 +86,18 @@ func until(ctx context.Context, timeout time.Duration, condition func(context.Co
 	defer cancel()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
+	var lacked error
 	for {
 		err := condition(ctx)
 		if err == nil {
 			return nil
 		}
+		if lacked == nil || ctx.Err() == nil { // what is cut off says nothing
+			lacked = err
+		}
 		select {
 		case <-ctx.Done():
-			return err
+			return lacked
 		case <-tick.C:
 		}
 	}
@@ -144,13 +148,17 @@ func httpOK(ctx context.Context, url string) error {
 	return nil
 }
 
-// tell asks the fake platform to do something, and fails unless a push it sent was accepted.
-func (s *stack) tell(ctx context.Context, path string, what any) error {
-	body, err := json.Marshal(what)
-	if err != nil {
-		return err
+// ask asks a fake platform for something, with a body if what is not nil.
+func (s *stack) ask(ctx context.Context, path string, what, into any) error {
+	method, body := http.MethodGet, []byte(nil)
+	if what != nil {
+		var err error
+		if body, err = json.Marshal(what); err != nil {
+			return err
+		}
+		method = http.MethodPost
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.platforms+"/admin/"+path, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, method, "http://"+s.platforms+"/admin/"+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -159,25 +167,58 @@ func (s *stack) tell(ctx context.Context, path string, what any) error {
 		return err
 	}
 	defer func() { _ = response.Body.Close() }()
-	var answer struct {
-		Error    string `json:"error"`
-		Delivery *struct {
-			Accepted bool   `json:"accepted"`
-			Status   int    `json:"status"`
-			Body     string `json:"body"`
-			Error    string `json:"error"`
-		} `json:"delivery"`
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
 	}
-	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s: %s", path, response.Status, bytes.TrimSpace(text))
+	}
+	if err := json.Unmarshal(text, into); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	switch {
-	case answer.Error != "":
-		return fmt.Errorf("%s: %s", path, answer.Error)
-	case answer.Delivery == nil:
-		return nil
-	case !answer.Delivery.Accepted:
-		return errors.New(path + ": the push was not accepted: " + fmt.Sprintf("%+v", *answer.Delivery))
+	return nil
+}
+
+// delivery is what became of a push.
+type delivery struct {
+	Accepted bool   `json:"accepted"`
+	Attempts int    `json:"attempts"`
+	Status   int    `json:"status"`
+	Body     string `json:"body"`
+	Error    string `json:"error"`
+}
+
+// tell asks a fake platform to do something, and fails unless a push it sent was accepted.
+// It gives the answer.
+func (s *stack) tell(ctx context.Context, path string, what any) (json.RawMessage, error) {
+	var answer json.RawMessage
+	if err := s.ask(ctx, path, what, &answer); err != nil {
+		return nil, err
+	}
+	var sent struct {
+		Delivery *delivery `json:"delivery"`
+		Fate     string    `json:"fate"` // is there if the answer itself is a delivery
+	}
+	err := json.Unmarshal(answer, &sent)
+	if err == nil && sent.Fate != "" {
+		err = json.Unmarshal(answer, &sent.Delivery)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if d := sent.Delivery; d != nil && !d.Accepted {
+		return nil, fmt.Errorf("%s: the push was not accepted, in %d attempts: status %d, %q %s", path, d.Attempts, d.Status, d.Body, d.Error)
+	}
+	return answer, nil
+}
+
+// tellAll tells one after the other.
+func (s *stack) tellAll(ctx context.Context, deeds []deed) error {
+	for _, d := range deeds {
+		if _, err := s.tell(ctx, d.path, d.what); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -41,7 +41,9 @@ func (s *stack) startPlatforms(ctx context.Context) error {
 	file := filepath.Join(s.dir, "platforms.address")
 	if err := s.start("platformsim", "--listen", "127.0.0.1:0", "--address-file", file,
 		"--push-base", "http://"+s.push, "--push-token", token, "--seed-catalogue", fmt.Sprint(catalogueSize),
-		"--fliggy-account", account, "--fliggy-private-key-out", s.keyFile()); err != nil {
+		"--fliggy-account", account, "--fliggy-private-key-out", s.keyFile(),
+		"--douyin-client-key", douyinClientKey, "--douyin-account", douyinAccount,
+		"--douyin-client-secret-out", s.secretFile(), "--douyin-retry-scale", "0.01"); err != nil {
 		return err
 	}
 	return until(ctx, startTimeout, func(context.Context) error {
@@ -51,10 +53,11 @@ func (s *stack) startPlatforms(ctx context.Context) error {
 	})
 }
 
-func (s *stack) keyFile() string { return filepath.Join(s.dir, "fliggy-private-key.txt") }
+func (s *stack) keyFile() string    { return filepath.Join(s.dir, "fliggy-private-key.txt") }
+func (s *stack) secretFile() string { return filepath.Join(s.dir, "douyin-client-secret.txt") }
 
-// applySamples installs the CRDs and the samples, the account's key and endpoint being
-// the fake platform's.
+// applySamples installs the CRDs and the samples, the accounts' keys and endpoints being
+// the fake platforms'.
 func (s *stack) applySamples(ctx context.Context) error {
 	if _, err := s.kubectl(ctx, "", "apply", "-k", "config/crd"); err != nil {
 		return err
@@ -62,8 +65,9 @@ func (s *stack) applySamples(ctx context.Context) error {
 	if _, err := s.kubectl(ctx, "", "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"); err != nil {
 		return err
 	}
-	key, err := os.ReadFile(s.keyFile())
-	if err != nil {
+	key, err1 := os.ReadFile(s.keyFile())
+	secret, err2 := os.ReadFile(s.secretFile())
+	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
 	objects := fmt.Sprintf(`
@@ -80,7 +84,12 @@ apiVersion: v1
 kind: Secret
 metadata: {name: fliggy-push, namespace: %[1]s}
 stringData: {token: %[3]q}
-`, namespace, strings.TrimSpace(string(key)), token)
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: douyin-credentials, namespace: %[1]s}
+stringData: {clientSecret: %[4]q}
+`, namespace, strings.TrimSpace(string(key)), token, strings.TrimSpace(string(secret)))
 	if _, err := s.kubectl(ctx, objects, "apply", "-f", "-"); err != nil {
 		return err
 	}
@@ -101,30 +110,45 @@ func (s *stack) startManager(ctx context.Context) error {
 	return until(ctx, startTimeout, func(ctx context.Context) error { return httpOK(ctx, "http://"+s.probes+"/readyz") })
 }
 
+// waitForCatalogue waits until each Channel has listed its catalogue, and made its products.
 func (s *stack) waitForCatalogue(ctx context.Context) error {
 	return until(ctx, readyTimeout, func(ctx context.Context) error {
+		var channels v1alpha1.ChannelList
 		var products v1alpha1.ProductSyncList
-		if err := s.list(ctx, "products", &products); err != nil {
+		if err := errors.Join(s.list(ctx, "channels", &channels), s.list(ctx, "products", &products)); err != nil {
 			return err
 		}
-		if len(products.Items) < listed {
-			return fmt.Errorf("%d of %d products discovered", len(products.Items), listed)
+		made := map[string]int64{}
+		for _, product := range products.Items {
+			made[product.Spec.ChannelRef.Name]++
 		}
-		return nil
+		var behind []error
+		for _, c := range channels.Items {
+			switch catalogue := c.Status.Catalogue; {
+			case catalogue == nil:
+				behind = append(behind, fmt.Errorf("%s has not listed its catalogue", c.Name))
+			case made[c.Name] < catalogue.Products:
+				behind = append(behind, fmt.Errorf("%s: %d of %d products discovered", c.Name, made[c.Name], catalogue.Products))
+			}
+		}
+		return errors.Join(behind...)
 	})
 }
 
-// object is an object and a push of the fake platform.
+// object is an object and a push of a fake platform.
 type object = map[string]any
 
-// sendPushes makes things happen on the fake platform, so that it sends each of its ten
+// deed is something that happens on a fake platform.
+type deed struct {
+	path string
+	what object
+}
+
+// sendFliggyPushes makes things happen on the fake Fliggy, so that it sends each of its ten
 // push types once at least.
-func (s *stack) sendPushes(ctx context.Context) error {
+func (s *stack) sendFliggyPushes(ctx context.Context) error {
 	big := "9007199254740995"
-	for _, step := range []struct {
-		path string
-		what object
-	}{
+	return s.tellAll(ctx, []deed{
 		{"fliggy/products/88/price", object{"price": "365.50", "push": true}}, // PRICE_STOCK or PRICE
 		{"fliggy/products/88/push", object{"pushType": "VACATION_RESOURCE_INFO_CHANGE"}},
 		{"fliggy/products/88/push", object{"pushType": "VACATION_RESOURCE_VALID_CHANGE"}},
@@ -150,12 +174,7 @@ func (s *stack) sendPushes(ctx context.Context) error {
 
 		{"fliggy/orders", order("5004", "T-4", 1)}, // never paid
 		{"fliggy/orders/5004/close", object{"push": true}},
-	} {
-		if err := s.tell(ctx, step.path, step.what); err != nil {
-			return err
-		}
-	}
-	return nil
+	})
 }
 
 func order(id, outOrderID string, quantity int) object {
@@ -188,21 +207,22 @@ func (s *stack) waitReady(ctx context.Context) error {
 		}
 		var behind []error
 		for _, item := range list.Items {
-			if !ready(item.Status, item.Metadata.Generation) {
-				behind = append(behind, fmt.Errorf("%s %s is not Ready", item.Kind, item.Metadata.Name))
+			if is, why := ready(item.Status, item.Metadata.Generation); !is {
+				behind = append(behind, fmt.Errorf("%s %s is not Ready%s", item.Kind, item.Metadata.Name, why))
 			}
 		}
 		return errors.Join(behind...)
 	})
 }
 
-func ready(status v1alpha1.ChannelStatus, generation int64) bool {
+// ready tells whether a status is of the newest generation and Ready, and else why not.
+func ready(status v1alpha1.ChannelStatus, generation int64) (is bool, why string) {
 	for _, c := range status.Conditions {
 		if c.Type == v1alpha1.ConditionReady {
-			return c.Status == "True" && status.ObservedGeneration == generation
+			return c.Status == "True" && status.ObservedGeneration == generation, fmt.Sprintf(": %s: %s", c.Reason, c.Message)
 		}
 	}
-	return false
+	return false, ""
 }
 
 func (s *stack) list(ctx context.Context, kinds string, into any) error {
@@ -211,34 +231,4 @@ func (s *stack) list(ctx context.Context, kinds string, into any) error {
 		return err
 	}
 	return json.Unmarshal([]byte(out), into)
-}
-
-// show prints what people look at.
-func (s *stack) show(ctx context.Context) {
-	if _, err := os.Stat(s.kubeconfig); err != nil {
-		return
-	}
-	for _, kinds := range []string{"channels", "products", "orders"} {
-		fmt.Printf("\n$ kubectl get %s -n %s\n", kinds, namespace)
-		out, err := s.kubectl(ctx, "", "get", kinds, "--namespace", namespace)
-		fmt.Print(out)
-		if err != nil {
-			fmt.Println(err)
-		}
-	}
-}
-
-func (s *stack) explain() {
-	fmt.Printf(`
-Everything is up; interrupt (ctrl-c) to stop and remove it.
-
-  export KUBECONFIG=%[1]s
-  kubectl:          %[2]s
-  pushes:           http://%[3]s/api/webhooks/fliggy/product-change?token=%[4]s
-  fake platforms:   http://%[5]s   (control: /admin/fliggy/…)
-  metrics:          http://%[6]s/metrics
-  logs:             %[7]s
-
-Try: curl -d '{"price":"299.00","push":true}' http://%[5]s/admin/fliggy/products/88/price
-`, s.kubeconfig, filepath.Join(assets(), "kubectl"), s.push, token, s.platforms, s.metrics, s.dir)
 }
