@@ -55,9 +55,7 @@ func (s *stack) changeDouyinProduct(ctx context.Context) error {
 	})
 }
 
-// refundOwnCode has a code of Douyin's own used, and refunded after a person's decision. The
-// use is not pushed: of a code that is refunded the platform shows no use any more, and the
-// order would wait to see it.
+// refundOwnCode has a code of Douyin's own used, and refunded after a person's decision.
 func (s *stack) refundOwnCode(ctx context.Context) error {
 	if err := s.tellAll(ctx, []deed{
 		{"douyin/orders", douyinOrder(ownOrder, 1, false)},
@@ -70,7 +68,7 @@ func (s *stack) refundOwnCode(ctx context.Context) error {
 		return err
 	}
 	if err := s.tellAll(ctx, []deed{
-		{"douyin/orders/" + ownOrder + "/verify", object{"certificateID": certificates[0]}},
+		{"douyin/orders/" + ownOrder + "/verify", object{"certificateID": certificates[0], "push": true}},
 		{"douyin/orders/" + ownOrder + "/after-sale", object{"certificateID": certificates[0], "reason": "not as described", "push": true}},
 	}); err != nil {
 		return err

@@ -97,13 +97,19 @@ func (d doubts) ofCodes(told pushed, seen view) {
 		switch {
 		case c.used.by == nil:
 		case c.used.by.Type == v1alpha1.NotificationCodeUsed:
-			if count(code.Used) < c.uses() && (seen.State != Finished || code.Used != nil) {
+			if count(code.Used) < c.uses() && (seen.State != Finished || code.Used != nil) && !takenBack(code) {
 				d.add(c.used.by, "%d used of %s", c.uses(), c.used.code.Hint)
 			}
 		case !freed(code, c.used.code.Used):
 			d.add(c.used.by, "a use of %s cancelled", c.used.code.Hint)
 		}
 	}
+}
+
+// takenBack: all of the code was refunded, or the platform tells of its refund in place of
+// its use. What was used may be refunded too, and then the use is not told any more.
+func takenBack(code v1alpha1.Code) bool {
+	return code.Ref != "" && code.Used == nil || count(code.Refunded) > 0 && count(code.Refunded) >= persons(code)
 }
 
 // namesOtherwise: the code was pushed without the platform's own id of it, and all those

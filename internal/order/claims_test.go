@@ -55,3 +55,27 @@ func TestIssuedWithoutIDs(t *testing.T) {
 		}
 	}
 }
+
+// What was used may be refunded too, and then the platform may no longer tell the use:
+// that it was pushed is no contradiction.
+func TestUseBeforeARefundIsNotDoubted(t *testing.T) {
+	n := func(i int64) *int64 { return &i }
+	pushed := []v1alpha1.Notification{{ID: "m", Type: v1alpha1.NotificationCodeUsed, PlatformType: "p", Codes: []v1alpha1.Code{{ID: "h1:a", Hint: "7•••", Ref: "7"}}}}
+	for name, test := range map[string]struct {
+		listed v1alpha1.Code
+		doubts int
+	}{
+		"refunded":                    {v1alpha1.Code{ID: "h1:a", Hint: "7•••", Ref: "7", Persons: n(1), Used: n(0), Refunded: n(1)}, 0},
+		"refunded in part":            {v1alpha1.Code{ID: "h1:a", Hint: "7•••", Ref: "7", Persons: n(2), Used: n(0), Refunded: n(1)}, 1},
+		"its use is not told":         {v1alpha1.Code{ID: "h1:a", Hint: "7•••", Ref: "7", Persons: n(1)}, 0},
+		"not used":                    {v1alpha1.Code{ID: "h1:a", Hint: "7•••", Ref: "7", Persons: n(1), Used: n(0)}, 1},
+		"not told, and has no id":     {v1alpha1.Code{ID: "h1:a", Hint: "7•••", Persons: n(1)}, 1},
+		"used, as was pushed":         {v1alpha1.Code{ID: "h1:a", Hint: "7•••", Ref: "7", Persons: n(1), Used: n(1)}, 0},
+		"used, and then all refunded": {v1alpha1.Code{ID: "h1:a", Hint: "7•••", Ref: "7", Persons: n(1), Used: n(1), Refunded: n(1)}, 0},
+	} {
+		outcome := order.Fold(pushed, order.Evidence{Answer: &order.Answer{State: order.Issued, Codes: []v1alpha1.Code{test.listed}}})
+		if len(outcome.Unconfirmed) != test.doubts {
+			t.Errorf("%s: %v", name, outcome.Unconfirmed)
+		}
+	}
+}
