@@ -184,7 +184,7 @@ func (s *stack) decide(ctx context.Context, orderID, refundID string) error {
 func (s *stack) waitForDouyin(ctx context.Context) error {
 	return until(ctx, readyTimeout, func(ctx context.Context) error {
 		return errors.Join(s.productTold(ctx), s.noticesTold(ctx),
-			s.orderTold(ctx, ownOrder, v1alpha1.OrderRefunded, "life_trade_order_notify Paid",
+			s.orderTold(ctx, ownOrder, v1alpha1.OrderRefunded, "life_trade_order_notify Paid", "life_trade_certificate_notify CodeUsed",
 				"life_hermes_akte_after_sale_audit RefundRequested", "life_trade_certificate_notify Refunded"),
 			s.orderTold(ctx, voucherOrder, v1alpha1.OrderPartlyRefunded, "life_trade_order_notify Paid", "issue_codes CodesIssued",
 				"life_trade_certificate_notify CodeUsed", "life_trade_certificate_notify CodeUseCancelled", "refund_apply RefundRequested",
