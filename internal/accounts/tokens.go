@@ -317,8 +317,8 @@ func (t *accessTokens) adopt(stored accessToken) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now()
-	if !t.good(t.current, now) || t.current.text.Equal(stored.text) {
-		t.unwritten = false // nobody wants it, or it is there
+	if !t.good(t.current, now) {
+		t.unwritten = false // nobody wants it
 	}
 	if t.good(stored, now) && (stored.issued.After(t.current.issued) || !t.good(t.current, now)) {
 		t.current, t.unwritten = stored, false
@@ -396,11 +396,10 @@ func (t *accessTokens) fetch(ctx context.Context, secret *corev1.Secret, fetch f
 		t.giveUp(ctx, secret)
 		return err
 	}
-	fetched := accessToken{token.Text, asked, asked.Add(token.Lasts)}
 	t.mu.Lock()
-	t.current, t.unwritten = fetched, true
+	t.current, t.unwritten = accessToken{token.Text, asked, asked.Add(token.Lasts)}, true
 	t.mu.Unlock()
-	return errors.Join(t.keep(ctx, secret), t.tooSoon(fetched))
+	return t.keep(ctx, secret)
 }
 
 // giveUp ends our claim. If that fails the claim ends by itself.

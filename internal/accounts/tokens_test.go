@@ -299,17 +299,21 @@ func TestNobodyWaitsAnyMore(t *testing.T) {
 	s.deadClaim(30 * time.Second)
 	r := s.replica()
 	ctx, cancel := context.WithCancel(s.ctx)
-	var all sync.WaitGroup
-	for range 64 {
-		all.Go(func() {
-			if _, err := r.Token(ctx, sealing.Secret{}, s.fetch); !errors.Is(err, context.Canceled) {
-				t.Errorf("waiting: %v", err)
-			}
-		})
+	left := make(chan error, 64)
+	for range cap(left) {
+		go func() {
+			_, err := r.Token(ctx, sealing.Secret{}, s.fetch)
+			left <- err
+		}()
 	}
 	s.until("it was looked at", func() bool { return r.count() > 1 })
 	cancel()
-	all.Wait()
+	s.until("all have left", func() bool { return len(left) == cap(left) })
+	for range cap(left) {
+		if err := <-left; !errors.Is(err, context.Canceled) {
+			t.Errorf("waiting: %v", err)
+		}
+	}
 	s.until("nothing is under way", func() bool { return accounts.Idle(r.Tokens) })
 	s.advance(time.Minute)
 	s.fetched(1)
@@ -332,6 +336,7 @@ func TestCallerLeavesDuringTheFetch(t *testing.T) {
 		all.Go(func() { s.gets(r, 1) })
 	}
 	cancel()
+	s.until("the caller has left", func() bool { return len(left) > 0 })
 	if err := <-left; !errors.Is(err, context.Canceled) {
 		t.Errorf("left with %v", err)
 	}
@@ -633,6 +638,32 @@ func TestUnwrittenTokenIsNewer(t *testing.T) {
 	s.keeps(2)
 	s.gets(r, 2)
 	s.fetched(2)
+}
+
+// That a token was issued just now counts too where it could not be written.
+func TestUnwrittenTokenIsRefused(t *testing.T) {
+	s := share(t)
+	r := s.replica()
+	r.set(func(verb string) error {
+		if verb == "patch" {
+			return errAway
+		}
+		return nil
+	}, nil)
+	s.gets(r, 1)
+	r.set(nil, nil)
+	for range 2 {
+		accounts.TryAgain(r.Tokens)
+		s.fails(r, tokenText(1), platform.Throttled, "refuses a token")
+	}
+	s.fetched(1)
+	if _, there := s.kept().Data["token"]; there {
+		t.Error("a refused token was written")
+	}
+	s.advance(time.Minute)
+	accounts.TryAgain(r.Tokens)
+	s.gets(r, 2)
+	s.keeps(2)
 }
 
 // Without the API server nothing is fetched: nobody could say who else does.
