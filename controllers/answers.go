@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -178,7 +179,7 @@ func (r *OrderVoucherReconciler) decideRefund(ctx context.Context, ov *v1alpha1.
 		approve = policysDecision(debt, answer)
 	}
 	if approve == nil {
-		one.missing = &missing{v1alpha1.ReasonDecisionNeeded, awaited(debt) + ": " + howToDecide(debt)}
+		one.missing = &missing{v1alpha1.ReasonDecisionNeeded, awaited(debt) + ": " + howToDecide(ov, debt)}
 		return one
 	}
 	decision := platform.Decision{OrderID: ov.Spec.OrderID, RefundID: debt.RefundID, PlatformType: debt.PlatformType,
@@ -195,18 +196,31 @@ func (r *OrderVoucherReconciler) decideRefund(ctx context.Context, ov *v1alpha1.
 	if *approve {
 		result = v1alpha1.ResultApproved
 	}
-	one.told(result, answerer.DecideRefund(ctx, decision))
+	err = answerer.DecideRefund(ctx, decision)
+	one.told(result, without(err, slices.Collect(maps.Values(texts))))
 	return one
 }
 
-// personsDecision is what the spec says to a refund request; nil if nothing.
+// personsDecision is what the spec says to a refund request; nil if nothing. A decision
+// that answered an earlier request for the same refund does not answer another, unless it
+// names that one.
 func personsDecision(ov *v1alpha1.OrderVoucher, debt order.Debt) (approve *bool, reason string) {
 	for _, decision := range ov.Spec.RefundDecisions {
-		if decision.RefundID == debt.RefundID {
+		switch {
+		case decision.RefundID != debt.RefundID:
+		case decision.NotificationID == debt.NotificationID,
+			decision.NotificationID == "" && !decidedBefore(ov, debt):
 			return ptr.To(decision.Approve), decision.Reason
 		}
 	}
 	return nil, ""
+}
+
+// decidedBefore: another request for the same refund was answered.
+func decidedBefore(ov *v1alpha1.OrderVoucher, debt order.Debt) bool {
+	return slices.ContainsFunc(ov.Spec.Notifications, func(n v1alpha1.Notification) bool {
+		return n.ID != debt.NotificationID && n.Refund != nil && n.Refund.ID == debt.RefundID && isAnswered(ov.Status.Answers, n.ID)
+	})
 }
 
 // policysDecision approves where the platform's answer says that nothing of the codes
@@ -313,9 +327,12 @@ func wanted(debt order.Debt) string {
 	return "a decision on refund " + debt.RefundID
 }
 
-func howToDecide(debt order.Debt) string {
-	if debt.RefundID == "" {
+func howToDecide(ov *v1alpha1.OrderVoucher, debt order.Debt) string {
+	switch {
+	case debt.RefundID == "":
 		return "it gives the request no id, so decide it on the platform"
+	case decidedBefore(ov, debt):
+		return "it was asked for again: set notificationID " + debt.NotificationID + " with the decision in spec.refundDecisions"
 	}
 	return "add {refundID, approve} to spec.refundDecisions"
 }

@@ -513,3 +513,31 @@ func TestUseDoubted(t *testing.T) {
 		}
 	}
 }
+
+// A decision answers one request: asked for again, the same refund waits for another.
+func TestPersonsDecision(t *testing.T) {
+	request := func(id string) v1alpha1.Notification {
+		return v1alpha1.Notification{ID: id, Type: v1alpha1.NotificationRefundRequested, Refund: &v1alpha1.NotifiedRefund{ID: "r"}}
+	}
+	debt := order.Debt{Kind: order.DebtRefund, NotificationID: "second", RefundID: "r"}
+	before := []v1alpha1.OrderAnswer{{NotificationID: "first", Result: v1alpha1.ResultRefused}}
+	for name, test := range map[string]struct {
+		decision v1alpha1.RefundDecision
+		answers  []v1alpha1.OrderAnswer
+		decided  bool
+	}{
+		"for this refund":               {v1alpha1.RefundDecision{RefundID: "r"}, nil, true},
+		"for another":                   {v1alpha1.RefundDecision{RefundID: "s"}, nil, false},
+		"it answered the first":         {v1alpha1.RefundDecision{RefundID: "r"}, before, false},
+		"for the second by name":        {v1alpha1.RefundDecision{RefundID: "r", NotificationID: "second"}, before, true},
+		"for the first by name":         {v1alpha1.RefundDecision{RefundID: "r", NotificationID: "first"}, nil, false},
+		"another refund was answered":   {v1alpha1.RefundDecision{RefundID: "r"}, []v1alpha1.OrderAnswer{{NotificationID: "third"}}, true},
+		"this request was answered too": {v1alpha1.RefundDecision{RefundID: "r"}, []v1alpha1.OrderAnswer{{NotificationID: "second"}}, true},
+	} {
+		ov := &v1alpha1.OrderVoucher{Spec: v1alpha1.OrderVoucherSpec{RefundDecisions: []v1alpha1.RefundDecision{test.decision},
+			Notifications: []v1alpha1.Notification{request("first"), request("second")}}, Status: v1alpha1.OrderVoucherStatus{Answers: test.answers}}
+		if approve, _ := personsDecision(ov, debt); (approve != nil) != test.decided {
+			t.Errorf("%s: decided %v", name, approve != nil)
+		}
+	}
+}

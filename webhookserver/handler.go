@@ -186,7 +186,7 @@ func (h *handler) answer(ctx context.Context, push platform.Push, inquiry platfo
 	ctx, cancel := context.WithTimeout(ctx, answerBudget)
 	defer cancel()
 	lookup := inquiry.Asks()
-	for _, fresh := range []bool{false, true} {
+	for _, fresh := range []bool{lookup.Fresh, true} {
 		known, err := h.recorder.Look(ctx, got.account, lookup, fresh)
 		if err != nil {
 			return got.refuse(platform.OutcomeRetry, err)
@@ -222,12 +222,17 @@ func (h *handler) meet(at route, challenge platform.Challenge, got result) resul
 	if err != nil {
 		return got.refuse(outcomeOf(err), err)
 	}
+	refusal := fmt.Errorf("%w: it is no account's", platform.ErrForged)
 	for _, account := range all {
-		if _, err := challenge.Verify(account.Holder); err == nil {
+		_, err := challenge.Verify(account.Holder)
+		if err == nil {
 			return got.answered(challenge.Echo())
 		}
+		if !errors.Is(err, platform.ErrForged) {
+			refusal = err // it could not be checked
+		}
 	}
-	return got.refuse(platform.OutcomeForged, errors.New("the signature is no account's"))
+	return got.refuse(outcomeOf(refusal), refusal)
 }
 
 func (r result) with(outcome platform.Outcome, reply platform.Reply) result {

@@ -36,9 +36,10 @@ type inquiry struct {
 	platform.Message
 	orders []string
 	decide func(platform.Known) (platform.Answer, error)
+	fresh  bool
 }
 
-func (i inquiry) Asks() platform.Lookup { return platform.Lookup{Orders: i.orders} }
+func (i inquiry) Asks() platform.Lookup { return platform.Lookup{Orders: i.orders, Fresh: i.fresh} }
 
 func (i inquiry) Answer(_ platform.Holder, known platform.Known) (platform.Answer, error) {
 	return i.decide(known)
@@ -74,7 +75,11 @@ func TestInquiries(t *testing.T) {
 		body     string
 		looks    []bool
 		recorded int
+		fresh    bool
 	}{
+		"past the cache at once": {
+			orders: []string{"5"}, decide: issues, look: nothing, outcome: platform.OutcomeRecorded, fresh: true,
+			status: 200, body: "new", looks: []bool{true}, recorded: 1},
 		"recorded, then replied": {
 			orders: []string{"5"}, decide: issues, look: nothing, outcome: platform.OutcomeRecorded,
 			status: 200, body: "new", looks: []bool{false}, recorded: 1},
@@ -121,7 +126,7 @@ func TestInquiries(t *testing.T) {
 			look: nothing, status: 503, body: "retry later", looks: []bool{false}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			adapter := asking{open: func(m platform.Message) platform.Message { return inquiry{m, test.orders, test.decide} }}
+			adapter := asking{open: func(m platform.Message) platform.Message { return inquiry{m, test.orders, test.decide, test.fresh} }}
 			a := account()
 			a.Receiver = adapter
 			for _, prefix := range []string{byAccount, byChannel} {
@@ -156,7 +161,7 @@ func TestInquiryOfAForger(t *testing.T) {
 			var decoded int
 			adapter := asking{open: func(m platform.Message) platform.Message {
 				h := hint{m, hinting{decoded: &decoded, verify: func(platform.Credentials) (bool, error) { return true, test.err }}}
-				return inquiry{h, []string{"5"}, issues}
+				return inquiry{h, []string{"5"}, issues, false}
 			}}
 			b := with(account(), nil)
 			options := b.options()
@@ -172,7 +177,7 @@ func TestInquiryOfAForger(t *testing.T) {
 // Somebody waits for the answer: what hangs is answered "try again" within two seconds.
 func TestInquiryIsAnsweredInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		adapter := asking{open: func(m platform.Message) platform.Message { return inquiry{m, []string{"5"}, issues} }}
+		adapter := asking{open: func(m platform.Message) platform.Message { return inquiry{m, []string{"5"}, issues, false} }}
 		b := with(account(), nil)
 		b.record = func(ctx context.Context) (platform.Outcome, error) {
 			<-ctx.Done()

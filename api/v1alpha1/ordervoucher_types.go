@@ -56,6 +56,11 @@ type RefundDecision struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	RefundID string `json:"refundID,omitempty"`
+	// notificationID is the notification that asks. It is needed only where the same refund
+	// was asked for, and decided, before: a decision answers one request.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	NotificationID string `json:"notificationID,omitempty"`
 	// approve or refuse.
 	// +required
 	Approve bool `json:"approve"`

@@ -351,6 +351,8 @@ func TestFullListOfConfirmedPushesTakesMore(t *testing.T) {
 		return b.Record(t.Context(), b.account, p, []platform.Event{event})
 	}
 	b.record(push("the codes themselves"), told("10", "issued"))
+	b.record(push("{}"), platform.Event{Order: &platform.OrderNotification{OrderID: "10", MessageID: "replied", OccurredAt: noon,
+		Kind: string(v1alpha1.NotificationRefundRequested), PlatformType: "ASK", Replied: &platform.Replied{Result: platform.ResultRefused}}})
 	full := -1
 	for i := range 300 {
 		outcome, err := verify(i)
@@ -380,6 +382,9 @@ func TestFullListOfConfirmedPushesTakesMore(t *testing.T) {
 	}
 	if !slices.ContainsFunc(kept, func(n v1alpha1.Notification) bool { return n.ID == "issued" }) {
 		t.Error("the push that issued the codes is gone, and its sealed body with it")
+	}
+	if !slices.ContainsFunc(kept, func(n v1alpha1.Notification) bool { return n.ID == "replied" }) {
+		t.Error("what was replied is gone: asked again, the platform might hear another answer")
 	}
 }
 

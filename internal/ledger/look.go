@@ -70,7 +70,9 @@ func (l *Ledger) Look(ctx context.Context, account *accounts.Account, lookup pla
 			return known, fmt.Errorf("look up order %s of Channel %s: %w", id, account.Name, err)
 		}
 		if voucher != nil {
-			known.Orders[id] = knownOrder(voucher)
+			order := knownOrder(voucher)
+			order.Confirmed = order.Confirmed && !account.Suspended && account.Problem == nil && !voucher.Spec.Suspend
+			known.Orders[id] = order
 		}
 	}
 	return known, nil
@@ -154,6 +156,11 @@ func knownOrder(voucher *v1alpha1.OrderVoucher) platform.KnownOrder {
 			continue
 		}
 		recorded := platform.Recorded{Result: string(n.Reply.Result)}
+		for _, answer := range voucher.Status.Answers {
+			if answer.NotificationID == n.ID {
+				recorded.Later = string(answer.Result)
+			}
+		}
 		for _, code := range n.Codes {
 			recorded.CodeIDs = append(recorded.CodeIDs, code.ID)
 			recorded.Refs = append(recorded.Refs, code.Ref)

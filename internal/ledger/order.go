@@ -140,6 +140,14 @@ func superfluous(voucher *v1alpha1.OrderVoucher) map[string]bool {
 			candidates = append(candidates, n.ID)
 		}
 	}
+	// What was replied must be found again if it is asked for again.
+	replied := func(id string) int {
+		if slices.ContainsFunc(voucher.Spec.Notifications, func(n v1alpha1.Notification) bool { return n.ID == id && n.Reply != nil }) {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(candidates, func(a, b string) int { return replied(a) - replied(b) })
 	count, weight, weights := len(voucher.Spec.Notifications), 0, map[string]int{}
 	for _, n := range voucher.Spec.Notifications {
 		weights[n.ID] = len(n.Sealed) + codeWeight*len(n.Codes)

@@ -161,6 +161,8 @@ type Lookup struct {
 	Product *ProductNames
 	// Orders by the platform's ids.
 	Orders []string
+	// Fresh: what was acknowledged a moment ago must be seen, so a cache will not do.
+	Fresh bool
 }
 
 // ProductNames are names that a product may be found by; the first that finds one counts.
@@ -203,7 +205,7 @@ type KnownOrder struct {
 	// Phase is the API's.
 	Phase string
 	// Confirmed: the phase and the codes are the platform's own answer to all that was
-	// pushed.
+	// pushed, and it can be asked again.
 	Confirmed bool
 	// Codes by their ids, as the status has them.
 	Codes map[string]KnownCode
@@ -220,8 +222,8 @@ type KnownCode struct {
 
 // Recorded is what was recorded of an Inquiry.
 type Recorded struct {
-	// Result as it was replied.
-	Result string
+	// Result as it was replied, and Later what the platform was told since; empty if nothing.
+	Result, Later string
 	// CodeIDs the notification names, in its order, and the platform's own ids of them,
 	// each empty where it gave none.
 	CodeIDs, Refs []string

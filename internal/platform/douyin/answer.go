@@ -443,13 +443,16 @@ func readRefund(entry fields.Object, certificates []certificate) (platform.Refun
 		if c.Text.IsZero() || fact.ID == "" {
 			fact.ID = c.ID
 		}
-		switch c.status {
-		case certificateRefunded:
-			succeeded, told = new(true), true
-		case certificateRefundFailed:
-			succeeded, told = new(false), true
-		case certificateRefundAsked, certificateRefunding:
-			succeeded, told = nil, true
+		// A certificate tells of its last refund only: what this one says of itself goes first.
+		if succeeded == nil {
+			switch c.status {
+			case certificateRefunded:
+				succeeded, told = new(true), true
+			case certificateRefundFailed:
+				succeeded, told = new(false), true
+			case certificateRefundAsked, certificateRefunding:
+				told = true
+			}
 		}
 	}
 	fact.Succeeded = succeeded

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/laidoulaile/channel-operator/internal/platform"
@@ -75,7 +76,9 @@ func listed(body fields.Object, names ...string) []fields.Object {
 }
 
 // Asks for the order.
-func (m refundApply) Asks() platform.Lookup { return platform.Lookup{Orders: []string{m.orderID}} }
+func (m refundApply) Asks() platform.Lookup {
+	return platform.Lookup{Orders: []string{m.orderID}, Fresh: true} // a use told just now counts
+}
 
 // id of the request.
 func (m refundApply) id() string {
@@ -88,7 +91,8 @@ func (m refundApply) id() string {
 // Answer decides by the Channel's policy and by what is known to be used; what is not
 // certain is left to somebody, and answered later.
 func (m refundApply) Answer(holder platform.Holder, known platform.Known) (platform.Answer, error) {
-	if recorded, ok := known.Orders[m.orderID].Recorded[m.id()]; ok {
+	id, recorded := m.round(known.Orders[m.orderID].Recorded)
+	if recorded != nil {
 		reply, err := refundReply(platform.Result(recorded.Result))
 		return platform.Answer{Recorded: true, Reply: reply}, err
 	}
@@ -97,12 +101,28 @@ func (m refundApply) Answer(holder platform.Holder, known platform.Known) (platf
 		result = m.decide(order, known.CodeID)
 	}
 	reply, err := refundReply(result)
-	return platform.Answer{Events: []platform.Event{{Order: m.requested(result)}}, Reply: reply}, err
+	return platform.Answer{Events: []platform.Event{{Order: m.requested(id, result)}}, Reply: reply}, err
+}
+
+// round is the id of this request, and what was recorded of it; nil if nothing was. A
+// request without an id of its own is a new one once the one before it was decided.
+func (m refundApply) round(all map[string]platform.Recorded) (id string, recorded *platform.Recorded) {
+	id = m.id()
+	for n := 2; ; n++ {
+		was, known := all[id]
+		if !known {
+			return id, nil
+		}
+		if m.afterSaleID != "" || was.Later == "" {
+			return id, &was
+		}
+		id = sceneID(sceneRefundApply, m.orderID, namesOf(m.coupons), strconv.Itoa(n))
+	}
 }
 
 // requested is the notification of the request and of what it was told.
-func (m refundApply) requested(result platform.Result) *platform.OrderNotification {
-	n := m.notification(kindRefundRequested, m.orderID, m.id())
+func (m refundApply) requested(id string, result platform.Result) *platform.OrderNotification {
+	n := m.notification(kindRefundRequested, m.orderID, id)
 	n.Codes = codesOf(m.coupons)
 	n.Refund = &platform.RefundFact{
 		ID: refundID(m.afterSaleID, m.coupons), Currency: currency, Amount: m.amount, At: n.OccurredAt,

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/platform/fields"
 	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
@@ -619,5 +620,64 @@ func TestMemberInfo(t *testing.T) {
 	}
 	if _, err := inquiry(t, sceneMemberInfo, body("x")).Answer(platform.Holder{}, known()); !errors.Is(err, platform.ErrCredentials) {
 		t.Errorf("without a secret: %v", err)
+	}
+}
+
+// A request without an id of its own is another one once the one before was decided, and
+// waits for a decision again; one with an id is always the same.
+func TestRefundAskedForAgain(t *testing.T) {
+	const without = `{"order_id":"` + testOrder + `","certificate_id":"` + cert1 + `","code":"` + code1 + `"}`
+	const with = `{"order_id":"` + testOrder + `","after_sale_id":"7","certificate_id":"` + cert1 + `","code":"` + code1 + `"}`
+	for name, test := range map[string]struct {
+		body  string
+		later platform.Result
+		same  bool
+	}{
+		"undecided":                {without, "", true},
+		"refused since":            {without, platform.ResultRefused, false},
+		"approved since":           {without, platform.ResultApproved, false},
+		"refused since, has an id": {with, platform.ResultRefused, true},
+	} {
+		i := inquiry(t, sceneRefundApply, test.body)
+		first := answer(t, i, holder(nil), known())
+		k := known()
+		order := platform.KnownOrder{Phase: "Issued", Recorded: recorded(first, k.CodeID)}
+		id := first.Events[0].Order.MessageID
+		was := order.Recorded[id]
+		was.Later = string(test.later)
+		order.Recorded[id] = was
+		again := answer(t, i, holder(nil), knowing(testOrder, order))
+		if again.Recorded != test.same || len(again.Events) == 1 && again.Events[0].Order.MessageID == id {
+			t.Errorf("%s: %+v", name, again)
+		}
+		if test.same {
+			continue
+		}
+		// The second is recorded, too, and asked again is itself.
+		for id, one := range recorded(again, k.CodeID) {
+			order.Recorded[id] = one
+		}
+		if third := answer(t, i, holder(nil), knowing(testOrder, order)); !third.Recorded {
+			t.Errorf("%s: the second is asked for a third time: %+v", name, third)
+		}
+	}
+}
+
+// What was used a moment ago must be seen before a refund is decided.
+func TestRefundLooksPastTheCache(t *testing.T) {
+	if !inquiry(t, sceneRefundApply, `{"order_id":"1","certificate_id":"2"}`).Asks().Fresh {
+		t.Error("a cache would do")
+	}
+}
+
+// A certificate tells of its last refund only: a refund that was refused stays so when
+// another of the same certificate is made.
+func TestDecidedRefundsStayDecided(t *testing.T) {
+	for status, want := range map[string]*bool{"25": new(false), "40": new(false), "50": new(true), "59": new(false), "10": new(true), "": new(true)} {
+		entry, _ := fields.Parse([]byte(`{"after_sale_id":"7","certificate_id":"c","refund_status":"` + status + `"}`))
+		fact, told := readRefund(entry, []certificate{{Code: platform.Code{ID: "c", Text: sealing.NewSecret("X")}, status: certificateRefunded}})
+		if !told || fact.Succeeded == nil || *fact.Succeeded != *want {
+			t.Errorf("refund_status %q: %v, %+v", status, told, fact)
+		}
 	}
 }

@@ -779,6 +779,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: approve
       type:
         scalar: boolean
+    - name: notificationID
+      type:
+        scalar: string
     - name: reason
       type:
         scalar: string

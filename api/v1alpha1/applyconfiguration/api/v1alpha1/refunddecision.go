@@ -11,6 +11,9 @@ package v1alpha1
 type RefundDecisionApplyConfiguration struct {
 	// refundID is the platform's id of the refund request.
 	RefundID *string `json:"refundID,omitempty"`
+	// notificationID is the notification that asks. It is needed only where the same refund
+	// was asked for, and decided, before: a decision answers one request.
+	NotificationID *string `json:"notificationID,omitempty"`
 	// approve or refuse.
 	Approve *bool `json:"approve,omitempty"`
 	// reason given to the platform.
@@ -28,6 +31,14 @@ func RefundDecision() *RefundDecisionApplyConfiguration {
 // If called multiple times, the RefundID field is set to the value of the last call.
 func (b *RefundDecisionApplyConfiguration) WithRefundID(value string) *RefundDecisionApplyConfiguration {
 	b.RefundID = &value
+	return b
+}
+
+// WithNotificationID sets the NotificationID field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the NotificationID field is set to the value of the last call.
+func (b *RefundDecisionApplyConfiguration) WithNotificationID(value string) *RefundDecisionApplyConfiguration {
+	b.NotificationID = &value
 	return b
 }
 
