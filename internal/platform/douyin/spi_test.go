@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -654,9 +655,7 @@ func TestRefundAskedForAgain(t *testing.T) {
 			continue
 		}
 		// The second is recorded, too, and asked again is itself.
-		for id, one := range recorded(again, k.CodeID) {
-			order.Recorded[id] = one
-		}
+		maps.Copy(order.Recorded, recorded(again, k.CodeID))
 		if third := answer(t, i, holder(nil), knowing(testOrder, order)); !third.Recorded {
 			t.Errorf("%s: the second is asked for a third time: %+v", name, third)
 		}
