@@ -17,6 +17,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/accounts"
+	"github.com/laidoulaile/channel-operator/internal/conditions"
 	"github.com/laidoulaile/channel-operator/internal/ledger"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/sealing"
@@ -185,4 +187,32 @@ type nowhere struct{ client.Reader }
 
 func (nowhere) Get(_ context.Context, key client.ObjectKey, _ client.Object, _ ...client.GetOption) error {
 	return apierrors.NewNotFound(schema.GroupResource{Group: v1alpha1.GroupName, Resource: "ordervouchers"}, key.Name)
+}
+
+// An order counts as confirmed only while its status speaks of all that was pushed, and the
+// platform can be asked again.
+func TestLookTellsWhatIsConfirmed(t *testing.T) {
+	b := open(t, "ch")
+	b.record(push("{}"), asked("5"))
+	ov := b.order("ch-5")
+	ov.Status.ObservedGeneration = ov.Generation
+	ov.Status.Conditions = conditions.Set(nil, conditions.Verdict{State: conditions.Ready, Reason: v1alpha1.ReasonConfirmed}, ov.Generation, noon)
+	if err := b.api.Status().Update(t.Context(), ov); err != nil {
+		t.Fatal(err)
+	}
+	check := func(when string, want bool) {
+		t.Helper()
+		if got := b.look(platform.Lookup{Orders: []string{"5"}}, true).Orders["5"].Confirmed; got != want {
+			t.Errorf("%s: confirmed %v", when, got)
+		}
+	}
+	check("as it is", true)
+	b.account.Suspended = true
+	check("the Channel is suspended", false)
+	b.account.Suspended, b.account.Problem = false, &accounts.Problem{Reason: v1alpha1.ReasonCredentialsMissing}
+	check("the Channel is stalled", false)
+	b.account.Problem = nil
+	check("as it was", true)
+	b.record(push("{}"), told("5", "later"))
+	check("something was pushed since", false)
 }
