@@ -48,7 +48,7 @@ func inquire(ctx context.Context, channel *v1alpha1.Channel, account *accounts.A
 			text = "not known to the platform"
 		case err != nil:
 			ctrl.LoggerFrom(ctx).Info("the platform was asked in vain about a notice", "platformType", notice.PlatformType, "subject", notice.Subject, "reason", err.Error())
-			return told, false
+			return told, platform.KindOf(err) == platform.Throttled // it is only not the account's turn
 		case !asked:
 			continue
 		}

@@ -50,7 +50,7 @@ func TestInquire(t *testing.T) {
 		"says too much":          {notices: []v1alpha1.ChannelNotice{notice("a", "1", "m1")}, said: strings.Repeat("单", 600), asked: 1, want: []v1alpha1.ChannelInquiry{inquiry("a", "1", "m1", strings.Repeat("单", maxInquiry))}},
 		"not known":              {notices: []v1alpha1.ChannelNotice{notice("a", "1", "m1")}, failing: errNotFound, want: []v1alpha1.ChannelInquiry{inquiry("a", "1", "m1", "not known to the platform")}},
 		"down":                   {notices: []v1alpha1.ChannelNotice{notice("a", "1", "m1")}, failing: errDown},
-		"throttled":              {notices: []v1alpha1.ChannelNotice{notice("a", "1", "m1")}, failing: errOwnLimit},
+		"throttled":              {notices: []v1alpha1.ChannelNotice{notice("a", "1", "m1")}, failing: errOwnLimit, more: true},
 		"refused":                {notices: []v1alpha1.ChannelNotice{notice("a", "1", "m1")}, failing: errCredentials},
 		"an error of our own":    {notices: []v1alpha1.ChannelNotice{notice("a", "1", "m1")}, failing: errors.New("dial")},
 		"as many as go":          {notices: many(maxNoticesAsked), said: "x", asked: maxNoticesAsked},
