@@ -205,6 +205,9 @@ func (c challenge) Account() string      { return c.account }
 func (c challenge) Signed() bool         { return c.signed }
 func (c challenge) Echo() platform.Reply { return says("12345") }
 func (c challenge) Verify(h platform.Holder) (bool, error) {
+	if c.signed && h.Credentials == nil {
+		return true, platform.ErrCredentials
+	}
 	if c.signed && h.Credentials["secret"].Reveal() != c.key {
 		return true, platform.ErrForged
 	}
@@ -216,6 +219,7 @@ func TestChallenges(t *testing.T) {
 		challenge challenge
 		token     string
 		notReady  bool
+		noSecret  bool
 		prefix    string
 		status    int
 		body      string
@@ -225,6 +229,7 @@ func TestChallenges(t *testing.T) {
 		"signed by some account":              {challenge: challenge{signed: true, key: "second"}, prefix: byAccount, status: 200, body: "12345"},
 		"signed by nobody":                    {challenge: challenge{signed: true, key: "third"}, prefix: byAccount, status: 403, body: "error"},
 		"signed, before we know the accounts": {challenge: challenge{signed: true, key: "second"}, notReady: true, prefix: byAccount, status: 503, body: "retry later"},
+		"signed by nobody, as far as we see":  {challenge: challenge{signed: true, key: "third"}, noSecret: true, prefix: byAccount, status: 503, body: "retry later"},
 		"for an account":                      {challenge: challenge{account: holder}, prefix: byAccount, status: 200, body: "12345"},
 		"for an unknown account":              {challenge: challenge{account: "999"}, prefix: byAccount, status: 404, body: "error"},
 		"at the Channel":                      {challenge: challenge{}, prefix: byChannel, status: 200, body: "12345"},
@@ -237,6 +242,9 @@ func TestChallenges(t *testing.T) {
 			first.Credentials = platform.Credentials{"secret": sealing.NewSecret("first")}
 			second.ID, second.Name, second.Credentials = "2", "other", platform.Credentials{"secret": sealing.NewSecret("second")}
 			first.Receiver, second.Receiver = adapter, adapter
+			if test.noSecret {
+				first.Credentials = nil
+			}
 			if test.token != "" {
 				first.Guard.Tokens = []sealing.Secret{sealing.NewSecret(test.token)}
 			}

@@ -17,7 +17,7 @@ import (
 )
 
 // The cache's indexes by which a product is found under the names a platform gives it:
-// <namespace>/<channel>/<name>. A product has the name of each of its units too.
+// <channel>/<name>. A product has the name of each of its units too.
 const (
 	indexUnit         = "channel/unit"
 	indexSupplierCode = "channel/supplierCode"

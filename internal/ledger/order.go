@@ -140,22 +140,18 @@ func superfluous(voucher *v1alpha1.OrderVoucher) map[string]bool {
 			candidates = append(candidates, n.ID)
 		}
 	}
-	// What was replied must be found again if it is asked for again.
-	replied := func(id string) int {
-		if slices.ContainsFunc(voucher.Spec.Notifications, func(n v1alpha1.Notification) bool { return n.ID == id && n.Reply != nil }) {
-			return 1
-		}
-		return 0
-	}
-	slices.SortStableFunc(candidates, func(a, b string) int { return replied(a) - replied(b) })
-	count, weight, weights := len(voucher.Spec.Notifications), 0, map[string]int{}
+	count, weight := len(voucher.Spec.Notifications), 0
+	weights, replied := map[string]int{}, map[string]int{}
 	for _, n := range voucher.Spec.Notifications {
 		weights[n.ID] = len(n.Sealed) + codeWeight*len(n.Codes)
 		if n.Reply != nil {
 			weights[n.ID] += len(n.Reply.Sealed)
+			replied[n.ID] = 1
 		}
 		weight += weights[n.ID]
 	}
+	// What was replied goes last of all: it must be found again if it is asked for again.
+	slices.SortStableFunc(candidates, func(a, b string) int { return replied[a] - replied[b] })
 	drop := map[string]bool{}
 	for _, id := range candidates {
 		if count <= keepNotifications && weight <= keepWeight {
