@@ -470,3 +470,21 @@ func TestAnswersStopWhenThePlatformIsDown(t *testing.T) {
 		t.Errorf("told %q, answers %+v", b.script.told("1"), ov.Status.Answers)
 	}
 }
+
+// TestRefusalShowsNoCode: a platform's error that repeats a code is told without it.
+func TestRefusalShowsNoCode(t *testing.T) {
+	b := newBench(t)
+	must(t, b.api.Create(t.Context(), &corev1.Secret{ObjectMeta: b.meta("codes"), Data: map[string][]byte{codesKey: []byte("happytravel")}}))
+	b.script.sell("1", 1)
+	b.tell(wantsCodes("1", 1, b.now.Add(10*time.Minute)))
+	b.patch("1", `{"spec":{"codesSecretRef":{"name":"codes"}}}`)
+	process := b.process(b.api)
+	b.look(process, "1")
+	b.tell(b.script.wantsRefund("1", "r", b.now.Add(time.Hour), "u-1"))
+	b.patch("1", `{"spec":{"refundDecisions":[{"refundID":"r","approve":false}]}}`)
+	b.script.fail("decide", &platform.Error{Kind: platform.Refused, Reason: platform.ReasonRequest, Op: "audit", Text: "no coupon happytravel"})
+	ov, _ := b.look(process, "1")
+	if reason, _ := conditions.Of(ov.Status.Conditions); reason != v1alpha1.ReasonAnswerFailed || strings.Contains(fmt.Sprint(ov.Status), "happytravel") {
+		t.Errorf("%+v", ov.Status.Conditions)
+	}
+}
