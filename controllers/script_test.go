@@ -58,11 +58,12 @@ func newScript() *script {
 }
 
 // DefaultEndpoint, Settings and NewClient make it an adapter.
-func (s *script) DefaultEndpoint() string                       { return "https://script.example" }
-func (s *script) Settings(json.RawMessage) (any, error)         { return nil, nil }
-func (s *script) Paths() []string                               { return []string{"script"} }
-func (s *script) Check(context.Context) error                   { return nil }
-func (s *script) Reply(string, platform.Outcome) platform.Reply { return platform.Reply{} }
+func (s *script) DefaultEndpoint() string                               { return "https://script.example" }
+func (s *script) PushesDecide() bool                                    { return false }
+func (s *script) Settings(json.RawMessage) (any, error)                 { return nil, nil }
+func (s *script) Paths() []string                                       { return []string{"script"} }
+func (s *script) Check(context.Context) error                           { return nil }
+func (s *script) Reply(string, platform.Outcome, string) platform.Reply { return platform.Reply{} }
 func (s *script) NewClient(platform.Account, *platform.Transport) (platform.Client, error) {
 	return s, nil
 }

@@ -113,7 +113,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, at route) {
 	start := time.Now()
 	got := h.receive(w, r, at)
 	h.observe(r, at, got, time.Since(start))
-	reply := at.receiver.Reply(at.tail, got.outcome)
+	reply := at.receiver.Reply(at.tail, got.outcome, got.why())
 	if got.reply != nil && got.outcome.Accepted() {
 		reply = *got.reply
 	}
@@ -145,7 +145,7 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, at route) resu
 	if got.account, err = h.account(at, message); err != nil {
 		return got.refuse(outcomeOf(err), err)
 	}
-	if err := h.checkSender(r, got.account, message, push.Query.Get("token")); err != nil {
+	if err := h.checkSender(r, at, got.account, message); err != nil {
 		return got.refuse(outcomeOf(err), err)
 	}
 	// A platform that hangs up gives nothing back: the push in hand is recorded all the same.
@@ -245,6 +245,14 @@ func (r result) answered(reply platform.Reply) result {
 	return r.with(platform.OutcomeAnswered, reply)
 }
 
+// why a push will never be accepted as it stands: for the platform, if it cares to read.
+func (r result) why() string {
+	if r.outcome != platform.OutcomeMalformed || r.err == nil {
+		return ""
+	}
+	return r.err.Error()
+}
+
 func (r result) refuse(outcome platform.Outcome, err error) result {
 	r.outcome, r.err = outcome, err
 	return r
@@ -278,17 +286,28 @@ func (h *handler) account(at route, message platform.Message) (*accounts.Account
 	return account, err
 }
 
-// checkSender has the signature and the Channel's guard checked. Where neither can prove
-// the sender, the push still counts as a hint: it makes us ask, and only the answer counts.
-func (h *handler) checkSender(r *http.Request, account *accounts.Account, message platform.Message, token string) error {
-	if _, err := message.Verify(account.Holder); err != nil {
+// checkSender has the signature and the Channel's guard checked. Where the platform signs
+// nothing the push still counts as a hint: it makes us ask, and only the answer counts.
+// Where it does and this push cannot be proven so, the guard must prove it.
+func (h *handler) checkSender(r *http.Request, at route, account *accounts.Account, message platform.Message) error {
+	proof, err := message.Verify(account.Holder)
+	if err != nil {
 		return err
 	}
-	if !account.Guard.Admits(sealing.NewSecret(token), h.sender(r)) {
+	if !account.Guard.Admits(sealing.NewSecret(r.URL.Query().Get("token")), h.sender(r)) {
 		return fmt.Errorf("%w: the token or the address is not the Channel's (spec.receive)", platform.ErrForged)
+	}
+	switch {
+	case proof == platform.ProofMissing && (at.channel == nil || !account.Guard.Proves()):
+		return fmt.Errorf("%w: it carries none, and passes only on the Channel's own path with a token or CIDRs in spec.receive", platform.ErrForged)
+	case proof == platform.ProofUnchecked && !account.Guard.Proves():
+		return errUnchecked
 	}
 	return nil
 }
+
+// errUnchecked is a push that may well be right: somebody has to say how to tell.
+var errUnchecked = errors.New("its signature cannot be checked: configure the rule in the Channel's own block for its platform, or a token or CIDRs in spec.receive")
 
 // sender is the address a push comes from: the connection's, or, behind declared
 // proxies only, the last address in X-Forwarded-For that is not such a proxy.

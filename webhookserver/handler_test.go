@@ -178,7 +178,7 @@ func TestOrderOfChecks(t *testing.T) {
 type hinting struct {
 	fliggy.Adapter
 	account *string
-	verify  func(platform.Credentials) (bool, error)
+	verify  func(platform.Credentials) (platform.Proof, error)
 	decoded *int
 }
 
@@ -199,7 +199,7 @@ func (m hint) Account() string {
 	return m.Message.Account()
 }
 
-func (m hint) Verify(h platform.Holder) (bool, error) { return m.h.verify(h.Credentials) }
+func (m hint) Verify(h platform.Holder) (platform.Proof, error) { return m.h.verify(h.Credentials) }
 
 func (m hint) Events() ([]platform.Event, error) { *m.h.decoded++; return m.Message.Events() }
 
@@ -216,11 +216,11 @@ func TestSignature(t *testing.T) {
 			var decoded int
 			a := account()
 			a.Credentials = platform.Credentials{"secret": sealing.NewSecret("s")}
-			adapter := hinting{decoded: &decoded, verify: func(c platform.Credentials) (bool, error) {
+			adapter := hinting{decoded: &decoded, verify: func(c platform.Credentials) (platform.Proof, error) {
 				if c["secret"].Reveal() != "s" {
 					t.Error("verified with other credentials")
 				}
-				return true, test.err
+				return platform.ProofSigned, test.err
 			}}
 			a.Receiver = adapter
 			b := with(a, nil)
@@ -243,7 +243,7 @@ func TestPushWithoutAccount(t *testing.T) {
 	var decoded int
 	none := ""
 	a := account()
-	adapter := hinting{decoded: &decoded, account: &none, verify: func(platform.Credentials) (bool, error) { return false, nil }}
+	adapter := hinting{decoded: &decoded, account: &none, verify: func(platform.Credentials) (platform.Proof, error) { return platform.ProofNone, nil }}
 	a.Receiver = adapter
 	b := with(a, nil)
 	options := b.options()

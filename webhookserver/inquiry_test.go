@@ -160,7 +160,7 @@ func TestInquiryOfAForger(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var decoded int
 			adapter := asking{open: func(m platform.Message) platform.Message {
-				h := hint{m, hinting{decoded: &decoded, verify: func(platform.Credentials) (bool, error) { return true, test.err }}}
+				h := hint{m, hinting{decoded: &decoded, verify: func(platform.Credentials) (platform.Proof, error) { return "", test.err }}}
 				return inquiry{h, []string{"5"}, issues, false}
 			}}
 			b := with(account(), nil)
@@ -204,14 +204,14 @@ type challenge struct {
 func (c challenge) Account() string      { return c.account }
 func (c challenge) Signed() bool         { return c.signed }
 func (c challenge) Echo() platform.Reply { return says("12345") }
-func (c challenge) Verify(h platform.Holder) (bool, error) {
+func (c challenge) Verify(h platform.Holder) (platform.Proof, error) {
 	if c.signed && h.Credentials == nil {
-		return true, platform.ErrCredentials
+		return "", platform.ErrCredentials
 	}
 	if c.signed && h.Credentials["secret"].Reveal() != c.key {
-		return true, platform.ErrForged
+		return "", platform.ErrForged
 	}
-	return c.signed, nil
+	return platform.ProofSigned, nil
 }
 
 func TestChallenges(t *testing.T) {

@@ -205,8 +205,15 @@ type SCTTChannel struct {
 	// +kubebuilder:validation:MaxLength=3
 	Currency string `json:"currency,omitempty"`
 
+	// requestTimeZone is the zone of request_time, as its distance from UTC. Default +08:00.
+	// +optional
+	// +kubebuilder:validation:MaxLength=6
+	// +kubebuilder:validation:Pattern=`^[+-](0[0-9]|1[0-4]):[0-5][0-9]$`
+	RequestTimeZone string `json:"requestTimeZone,omitempty"`
+
 	// signature is the merchant's signing rule, which the platform does not publish.
-	// Unset: nothing is signed and no signed push is accepted.
+	// Unset: nothing is asked, for every question must be signed; no sign of a push can be
+	// checked, and pushes are accepted only if spec.receive has a token or CIDRs.
 	// +optional
 	Signature *SCTTSignature `json:"signature,omitempty"`
 }
@@ -223,7 +230,9 @@ type SCTTSignature struct {
 	// +kubebuilder:validation:Enum=UpperHex;LowerHex;Base64
 	Encoding string `json:"encoding,omitempty"`
 
-	// message is what is signed: a template over top-level fields and {secret}.
+	// message is what is signed: a template over top-level fields, such as {request_time},
+	// and {secret}. A field that a message does not have is empty. HMACSHA256 has the secret
+	// as its key; the other algorithms need {secret} in the template.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
@@ -258,6 +267,11 @@ type ChannelStatus struct {
 	// +optional
 	LastPushTime *metav1.Time `json:"lastPushTime,omitempty"`
 
+	// credit is what was left of the account's credit when a push last told it, to about
+	// five minutes.
+	// +optional
+	Credit *ChannelCredit `json:"credit,omitempty"`
+
 	// lastHandledRequestedAt is the last value of the requested-at annotation acted on.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
@@ -275,6 +289,20 @@ type ChannelStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	Inquiries []ChannelInquiry `json:"inquiries,omitempty"`
+}
+
+// ChannelCredit is what is left of an account's credit.
+type ChannelCredit struct {
+	// amount as a decimal, as the platform wrote it; it names no currency.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^-?[0-9]+(\.[0-9]+)?$`
+	Amount string `json:"amount,omitempty"`
+
+	// at is when it was so: the time that the push bears, else when it was received.
+	// +required
+	At metav1.Time `json:"at,omitzero"`
 }
 
 // ChannelInquiry is what the platform said of what a notice names.
@@ -364,6 +392,7 @@ type ChannelNotice struct {
 // +kubebuilder:printcolumn:name="Products",type=integer,JSONPath=`.status.catalogue.products`
 // +kubebuilder:printcolumn:name="Last Push",type=date,JSONPath=`.status.lastPushTime`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Credit",type=string,JSONPath=`.status.credit.amount`,priority=1
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:selectablefield:JSONPath=`.spec.platform`

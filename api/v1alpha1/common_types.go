@@ -55,6 +55,8 @@ const (
 	ReasonCredentialsInvalid = "CredentialsInvalid"
 	// ReasonCredentialsRefused: the platform refuses the account's signature or rights.
 	ReasonCredentialsRefused = "CredentialsRefused"
+	// ReasonSettingsInvalid: the Channel's own block for its platform lacks or misstates something.
+	ReasonSettingsInvalid = "SettingsInvalid"
 	// ReasonEndpointNotAllowed: the endpoint is plain http or private and the manager does not allow that.
 	ReasonEndpointNotAllowed = "EndpointNotAllowed"
 	// ReasonPlatformNotSupported: this manager has no adapter for the platform.

@@ -127,6 +127,19 @@ type Notification struct {
 	// +kubebuilder:validation:MaxLength=512
 	Reason string `json:"reason,omitempty"`
 
+	// remark is what else the platform remarks, shortened.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Remark string `json:"remark,omitempty"`
+
+	// price of the order, where the push tells it.
+	// +optional
+	Price *OrderPrice `json:"price,omitempty"`
+
+	// cancellation is on what terms the order can be cancelled, where the push tells it.
+	// +optional
+	Cancellation *Cancellation `json:"cancellation,omitempty"`
+
 	// codes the push names, hashed and masked.
 	// +optional
 	// +listType=atomic
@@ -183,6 +196,77 @@ type NotificationReply struct {
 	Sealed string `json:"sealed,omitempty"`
 }
 
+// OrderPrice is what an order costs.
+type OrderPrice struct {
+	// text is the amount and the currency as the platform wrote them, such as "120.5 A$".
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Text string `json:"text,omitempty"`
+	// money is the same in minor units; absent where the currency is not clear.
+	// +optional
+	Money *Money `json:"money,omitempty"`
+}
+
+// CancellationType is on what terms an order can be cancelled, in our terms.
+// +kubebuilder:validation:Enum=NotCancellable;Manual;ByRule;NoRefundOrChange;FreeBeforeReservation
+type CancellationType string
+
+// Cancellation types.
+const (
+	// CancellationNone: it cannot be cancelled.
+	CancellationNone CancellationType = "NotCancellable"
+	// CancellationManual: somebody on the platform's side decides about the refund.
+	CancellationManual CancellationType = "Manual"
+	// CancellationByRule: the rules say what is refunded.
+	CancellationByRule CancellationType = "ByRule"
+	// CancellationNoRefund: neither refunded nor changed.
+	CancellationNoRefund CancellationType = "NoRefundOrChange"
+	// CancellationFreeBefore: free before the reservation, impossible after it.
+	CancellationFreeBefore CancellationType = "FreeBeforeReservation"
+)
+
+// Cancellation is on what terms an order can be cancelled.
+type Cancellation struct {
+	// type in our terms; absent where the platform's is not known.
+	// +optional
+	Type CancellationType `json:"type,omitempty"`
+	// platformType is the platform's own word or number for it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	PlatformType string `json:"platformType,omitempty"`
+	// rules as the platform wrote them.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	Rules []CancellationRule `json:"rules,omitempty"`
+}
+
+// CancellationRule is one rule of cancelling. What its type and its days mean is the
+// platform's.
+type CancellationRule struct {
+	// platformType of the rule.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	PlatformType string `json:"platformType,omitempty"`
+	// startDay of the rule.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	StartDay string `json:"startDay,omitempty"`
+	// endDay of the rule.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	EndDay string `json:"endDay,omitempty"`
+	// percent of the rule.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Percent string `json:"percent,omitempty"`
+	// text for people, shortened.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Text string `json:"text,omitempty"`
+}
+
 // Code is a voucher code, recognisable but not usable.
 type Code struct {
 	// id is a keyed hash of the code, or of ref where the platform has one.
@@ -199,6 +283,10 @@ type Code struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
 	Ref string `json:"ref,omitempty"`
+	// form in which the code is presented, where the platform tells it.
+	// +optional
+	// +kubebuilder:validation:Enum=PDF;Barcode;QRCode;ConfirmationNumber;URL
+	Form string `json:"form,omitempty"`
 	// persons is how many persons (or uses) the code admits.
 	// +optional
 	// +kubebuilder:validation:Minimum=0

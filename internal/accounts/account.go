@@ -23,6 +23,8 @@ type Account struct {
 
 	// Receiver reads this account's pushes; nil if no adapter knows the platform.
 	Receiver platform.Receiver
+	// PushesDecide: the platform cannot be asked for orders.
+	PushesDecide bool
 	// Guard is what every push must satisfy.
 	Guard Guard
 	// Sealer seals what is recorded.

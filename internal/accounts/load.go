@@ -53,7 +53,7 @@ func (r *Registry) build(ctx context.Context, channel *v1alpha1.Channel) (*Accou
 		account.Unreadable = errors.New(account.Problem.Message)
 		return account, nil
 	}
-	account.Receiver = adapter
+	account.Receiver, account.PushesDecide = adapter, adapter.PushesDecide()
 	if err := account.addSettings(adapter, channel.Spec); err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func (a *Account) addSettings(adapter platform.Adapter, spec v1alpha1.ChannelSpe
 	}
 	block := strings.ToLower(string(spec.Platform))
 	if a.Settings, err = adapter.Settings(blocks[block]); err != nil {
-		a.setProblem(v1alpha1.ReasonRefused, fmt.Sprintf("spec.%s: %v", block, err))
+		a.setProblem(v1alpha1.ReasonSettingsInvalid, fmt.Sprintf("spec.%s: %v", block, err))
 	}
 	return nil
 }
@@ -236,7 +236,11 @@ func (r *Registry) addClient(ctx context.Context, channel *v1alpha1.Channel, acc
 	asker, err := adapter.NewClient(platform.Account{
 		Holder: account.Holder, Endpoint: strings.TrimRight(endpoint, "/"), Tokens: r.tokens(channel, endpoint),
 	}, r.transport(channel))
-	if err != nil {
+	switch {
+	case errors.Is(err, platform.ErrSettings):
+		account.setProblem(v1alpha1.ReasonSettingsInvalid, err.Error())
+		return nil
+	case err != nil:
 		account.setProblem(v1alpha1.ReasonCredentialsInvalid, fmt.Sprintf("Secret %s: %v", name, err))
 		return nil
 	}

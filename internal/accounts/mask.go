@@ -18,7 +18,7 @@ func (a *Account) Mask(codes []platform.Code) []v1alpha1.Code {
 			named = sealing.NewSecret(code.ID)
 		}
 		masked = append(masked, v1alpha1.Code{
-			ID: a.CodeID(code), Hint: sealing.Hint(named), Ref: code.ID,
+			ID: a.CodeID(code), Hint: sealing.Hint(named), Ref: code.ID, Form: code.Form,
 			Persons: code.Persons, Used: code.Used, Refunded: code.Refunded,
 		})
 	}
@@ -32,6 +32,16 @@ func (a *Account) CodeID(code platform.Code) string {
 		return a.Sealer.CodeID(sealing.NewSecret(code.ID))
 	}
 	return a.Sealer.CodeID(code.Text)
+}
+
+// MessageID names a notification: by the platform's own id of the message or, where it has
+// none, by a keyed hash of what it says as well. Only who has the key can tell from the id
+// what was said.
+func (a *Account) MessageID(told *platform.OrderNotification) string {
+	if len(told.Content) == 0 {
+		return told.MessageID
+	}
+	return told.MessageID + ":" + a.Sealer.ContentID(told.Content)
 }
 
 // MakeCode makes the voucher code of a unit of an order.

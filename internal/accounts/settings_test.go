@@ -122,7 +122,7 @@ func TestSettingsAreRefused(t *testing.T) {
 		c.Spec.Douyin = &v1alpha1.DouyinChannel{AccountID: "x"}
 	})
 	account := p.loadAny(channel)
-	p.problem(account, v1alpha1.ReasonRefused, "spec.douyin: accountID is no number", true)
+	p.problem(account, v1alpha1.ReasonSettingsInvalid, "spec.douyin: accountID is no number", true)
 	if account.Settings != nil {
 		t.Errorf("settings %v", account.Settings)
 	}
@@ -137,5 +137,5 @@ func TestSettingsProblemIsToldFirst(t *testing.T) {
 	p := open(t)
 	p.settle(errors.New("no such choice"))
 	account := p.loadAny(p.channel("main", func(c *v1alpha1.Channel) { c.Spec.CredentialsRef.Name = "none" }))
-	p.problem(account, v1alpha1.ReasonRefused, "spec.fliggy: no such choice", true)
+	p.problem(account, v1alpha1.ReasonSettingsInvalid, "spec.fliggy: no such choice", true)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/accounts"
+	"github.com/laidoulaile/channel-operator/internal/platform"
 )
 
 const (
@@ -23,34 +24,79 @@ const (
 	lastPushLook = 5 * time.Second
 )
 
-// lastPush keeps Channels' lastPushTime, off the way of the pushes.
+// lastPush keeps Channels' lastPushTime, and what pushes tell of their credit, off the way
+// of the pushes.
 type lastPush struct {
 	api client.Client
 
 	mu      sync.Mutex
-	noted   map[types.NamespacedName]time.Time
+	noted   map[types.NamespacedName]note
 	written map[types.NamespacedName]time.Time
 }
 
+// note is what is to be written of a Channel.
+type note struct {
+	// at is when the last push was recorded; a credit alone waits for one.
+	at time.Time
+	// credit as the newest push that tells it does; nil if none does.
+	credit *v1alpha1.ChannelCredit
+}
+
 func newLastPush(api client.Client) *lastPush {
-	return &lastPush{api: api, noted: map[types.NamespacedName]time.Time{}, written: map[types.NamespacedName]time.Time{}}
+	return &lastPush{api: api, noted: map[types.NamespacedName]note{}, written: map[types.NamespacedName]time.Time{}}
 }
 
 func (p *lastPush) note(account *accounts.Account, at time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.noted[types.NamespacedName{Namespace: account.Namespace, Name: account.Name}] = at
+	p.add(keyOf(account), note{at: at})
 }
 
-// due takes the Channels whose time is to be written.
-func (p *lastPush) due() map[types.NamespacedName]time.Time {
+// noteCredit notes what a push tells of the account's credit: as of the time that the push
+// bears, but no later than it was received.
+func (p *lastPush) noteCredit(account *accounts.Account, receivedAt time.Time, credit *platform.Credit) {
+	at := credit.At
+	if at.IsZero() || at.After(receivedAt) {
+		at = receivedAt
+	}
+	p.add(keyOf(account), note{credit: &v1alpha1.ChannelCredit{
+		Amount: credit.Amount, At: metav1.NewTime(at.UTC().Truncate(time.Second)),
+	}})
+}
+
+func keyOf(account *accounts.Account) types.NamespacedName {
+	return types.NamespacedName{Namespace: account.Namespace, Name: account.Name}
+}
+
+func (p *lastPush) add(name types.NamespacedName, more note) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	due := map[types.NamespacedName]time.Time{}
-	for name, at := range p.noted {
-		if at.Sub(p.written[name]) >= lastPushEvery {
-			due[name] = at
-			p.written[name] = at
+	p.noted[name] = p.noted[name].and(more)
+}
+
+// and is the newer of each of two notes.
+func (n note) and(more note) note {
+	if more.at.After(n.at) {
+		n.at = more.at
+	}
+	if newerCredit(n.credit, more.credit) {
+		n.credit = more.credit
+	}
+	return n
+}
+
+// newerCredit reports whether b is told of a time that is not before a's.
+func newerCredit(a, b *v1alpha1.ChannelCredit) bool {
+	return b != nil && (a == nil || !b.At.Before(&a.At))
+}
+
+// due takes the Channels whose notes are to be written.
+func (p *lastPush) due() map[types.NamespacedName]note {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	due := map[types.NamespacedName]note{}
+	for name, noted := range p.noted {
+		if noted.at.Sub(p.written[name]) >= lastPushEvery {
+			due[name] = noted
+			p.written[name] = noted.at
 			delete(p.noted, name)
 		}
 	}
@@ -58,19 +104,17 @@ func (p *lastPush) due() map[types.NamespacedName]time.Time {
 }
 
 // again takes back a write that failed.
-func (p *lastPush) again(name types.NamespacedName, at time.Time) {
+func (p *lastPush) again(name types.NamespacedName, failed note) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.written, name)
-	if p.noted[name].Before(at) {
-		p.noted[name] = at
-	}
+	p.noted[name] = failed.and(p.noted[name])
 }
 
 // NeedLeaderElection is false: every replica receives.
 func (l *Ledger) NeedLeaderElection() bool { return false }
 
-// Start writes lastPushTime now and then until the context ends.
+// Start writes lastPushTime and credit now and then until the context ends.
 func (l *Ledger) Start(ctx context.Context) error {
 	ticker := time.NewTicker(lastPushLook)
 	defer ticker.Stop()
@@ -85,15 +129,30 @@ func (l *Ledger) Start(ctx context.Context) error {
 }
 
 func (p *lastPush) write(ctx context.Context) {
-	for name, at := range p.due() {
-		body, err := json.Marshal(map[string]any{"status": map[string]any{"lastPushTime": metav1.NewTime(at.UTC())}})
-		if err == nil {
-			channel := &v1alpha1.Channel{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name}}
-			err = p.api.Status().Patch(ctx, channel, client.RawPatch(types.MergePatchType, body))
-		}
-		if client.IgnoreNotFound(err) != nil {
-			p.again(name, at)
+	for name, noted := range p.due() {
+		if err := client.IgnoreNotFound(p.writeOne(ctx, name, noted)); err != nil {
+			p.again(name, noted)
 			ctrl.LoggerFrom(ctx).Error(err, "write the time of the last push", "channel", name)
 		}
 	}
+}
+
+// writeOne writes what is noted of one Channel. Another replica may have heard of a newer
+// credit, so that is looked at before.
+func (p *lastPush) writeOne(ctx context.Context, name types.NamespacedName, noted note) error {
+	channel := &v1alpha1.Channel{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name}}
+	status := map[string]any{"lastPushTime": metav1.NewTime(noted.at.UTC())}
+	if noted.credit != nil {
+		if err := p.api.Get(ctx, name, channel); err != nil {
+			return err
+		}
+		if newerCredit(channel.Status.Credit, noted.credit) {
+			status["credit"] = noted.credit
+		}
+	}
+	body, err := json.Marshal(map[string]any{"status": status})
+	if err != nil {
+		return err
+	}
+	return p.api.Status().Patch(ctx, channel, client.RawPatch(types.MergePatchType, body))
 }

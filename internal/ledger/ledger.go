@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/laidoulaile/channel-operator/internal/accounts"
@@ -20,6 +21,10 @@ import (
 // may be. A change dated beyond it counts as announced when it was received, so that
 // no push can block those that come after it.
 const maxAhead = 10 * time.Minute
+
+// maxAtOnce is how many events of one push are recorded at a time: a batch is about many
+// objects, and all of it must be durable within the time that a reply has.
+const maxAtOnce = 8
 
 // Ledger writes facts. It is safe for concurrent use.
 type Ledger struct {
@@ -38,12 +43,20 @@ func New(api client.Client, cache client.Reader) *Ledger {
 // Record makes the events of one push durable and says what became of them. With an
 // error nothing may be acknowledged; sending the push again is safe at any point.
 func (l *Ledger) Record(ctx context.Context, account *accounts.Account, push platform.Push, events []platform.Event) (platform.Outcome, error) {
+	outcomes := make([]platform.Outcome, len(events))
+	group, together := errgroup.WithContext(ctx)
+	group.SetLimit(maxAtOnce)
+	for i, event := range events {
+		group.Go(func() (err error) {
+			outcomes[i], err = l.recordOne(together, account, push, event)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return platform.OutcomeRetry, err
+	}
 	outcome := platform.OutcomeDuplicate
-	for _, event := range events {
-		one, err := l.recordOne(ctx, account, push, event)
-		if err != nil {
-			return platform.OutcomeRetry, err
-		}
+	for _, one := range outcomes {
 		outcome = better(outcome, one)
 	}
 	if outcome == platform.OutcomeRecorded {
@@ -68,6 +81,9 @@ func (l *Ledger) recordOne(ctx context.Context, account *accounts.Account, push 
 		return l.recordOrder(ctx, account, push, event.Order)
 	case event.Notice != nil:
 		return l.recordNotice(ctx, account, push, event.Notice)
+	case event.Credit != nil:
+		l.pushed.noteCredit(account, push.ReceivedAt, event.Credit)
+		return platform.OutcomeDuplicate, nil // it adds nothing to what the push is acknowledged for
 	default:
 		return platform.OutcomeRetry, fmt.Errorf("an event of Channel %s says nothing", account.Name)
 	}

@@ -23,6 +23,8 @@ import (
 const (
 	// maxReason is how many characters of a platform's text are kept (the schema's bound).
 	maxReason = 512
+	// Bounds of what is kept of prices and cancellations (the schema's).
+	maxPrice, maxRules, maxWord, maxRuleText = 64, 16, 32, 256
 	// keepNotifications and keepWeight are what a full list (256 notifications, or 900000
 	// of weight) is compacted to, where it can be.
 	keepNotifications, keepWeight = 192, 600_000
@@ -181,18 +183,21 @@ func seal(account *accounts.Account, push platform.Push, told *platform.OrderNot
 	if err != nil {
 		return v1alpha1.Notification{}, err
 	}
-	secrets := make([]sealing.Secret, 0, len(told.Codes))
+	secrets := slices.Clone(told.Secrets)
 	for _, code := range told.Codes {
 		secrets = append(secrets, code.Text)
 	}
 	masked := account.Mask(told.Codes)
 	notification := v1alpha1.Notification{
-		ID:           told.MessageID,
+		ID:           account.MessageID(told),
 		Type:         v1alpha1.NotificationType(told.Kind),
 		PlatformType: told.PlatformType,
 		ReceivedAt:   metav1.NewMicroTime(push.ReceivedAt.UTC()),
 		Succeeded:    told.Succeeded,
 		Reason:       sealing.Excerpt(told.Reason, maxReason, secrets...),
+		Remark:       sealing.Excerpt(told.Remark, maxReason, secrets...),
+		Price:        priceOf(told.Price),
+		Cancellation: cancellationOf(told.Cancellation, secrets),
 		Codes:        masked,
 		Truncated:    len(told.Codes) > len(masked),
 		Refund:       refundOf(told.Refund),
@@ -223,6 +228,32 @@ func sealReply(account *accounts.Account, replied *platform.Replied) (*v1alpha1.
 	sealed, err := account.Sealer.Seal(replied.Body)
 	reply.Sealed = sealed
 	return reply, err
+}
+
+func priceOf(told *platform.Price) *v1alpha1.OrderPrice {
+	if told == nil {
+		return nil
+	}
+	price := &v1alpha1.OrderPrice{Text: sealing.Cut(told.Text, maxPrice)}
+	if told.Amount != nil {
+		price.Money = &v1alpha1.Money{Currency: told.Currency, Amount: *told.Amount}
+	}
+	return price
+}
+
+func cancellationOf(told *platform.Cancellation, secrets []sealing.Secret) *v1alpha1.Cancellation {
+	if told == nil {
+		return nil
+	}
+	cancellation := &v1alpha1.Cancellation{Type: v1alpha1.CancellationType(told.Type), PlatformType: sealing.Cut(told.PlatformType, maxWord)}
+	for _, rule := range told.Rules[:min(len(told.Rules), maxRules)] {
+		cancellation.Rules = append(cancellation.Rules, v1alpha1.CancellationRule{
+			PlatformType: sealing.Cut(rule.PlatformType, maxWord),
+			StartDay:     sealing.Cut(rule.StartDay, maxWord), EndDay: sealing.Cut(rule.EndDay, maxWord),
+			Percent: sealing.Cut(rule.Percent, maxWord), Text: sealing.Excerpt(rule.Text, maxRuleText, secrets...),
+		})
+	}
+	return cancellation
 }
 
 func refundOf(fact *platform.RefundFact) *v1alpha1.NotifiedRefund {

@@ -73,6 +73,28 @@ func IsCode(code string) bool {
 	return true
 }
 
+// symbols that people write for one currency only. "$", "¥" and "kr" stand for several: they
+// are not here.
+var symbols = map[string]string{
+	"A$": "AUD", "AU$": "AUD", "C$": "CAD", "CA$": "CAD", "HK$": "HKD", "MOP$": "MOP", "NT$": "TWD", "NZ$": "NZD",
+	"S$": "SGD", "SG$": "SGD", "US$": "USD", "CN¥": "CNY", "CN￥": "CNY", "RMB": "CNY", "JP¥": "JPY", "JP￥": "JPY",
+	"€": "EUR", "£": "GBP", "₩": "KRW", "฿": "THB", "₫": "VND", "₱": "PHP", "₹": "INR", "₽": "RUB", "₺": "TRY", "₪": "ILS",
+}
+
+// Code is the ISO 4217 code of a currency as people write it: a code, in capitals or not,
+// or a symbol that stands for one currency only. Empty for anything else.
+func Code(text string) string {
+	text = strings.TrimSpace(text)
+	if code, ok := symbols[strings.ToUpper(text)]; ok {
+		return code
+	}
+	code := strings.ToUpper(text)
+	if _, err := scaleOf(code); err != nil || !IsCode(code) {
+		return ""
+	}
+	return code
+}
+
 // Plus adds what is not negative, amounts or counts, and stays at the largest number there is.
 func Plus(a, b int64) int64 {
 	if a > math.MaxInt64-b {

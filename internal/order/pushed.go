@@ -294,7 +294,7 @@ func (c *pushedCode) place() mention {
 
 // status is the code as pushes tell it; a use or refund that is not trusted is not told.
 func (c *pushedCode) status(trusted bool) v1alpha1.Code {
-	code := v1alpha1.Code{ID: c.id, Hint: c.hint.code.Hint, Ref: c.hint.code.Ref, Persons: c.persons.code.Persons, Used: ptr.To[int64](0)}
+	code := v1alpha1.Code{ID: c.id, Hint: c.hint.code.Hint, Ref: c.hint.code.Ref, Form: c.hint.code.Form, Persons: c.persons.code.Persons, Used: ptr.To[int64](0)}
 	if !trusted {
 		return code
 	}

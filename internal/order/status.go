@@ -174,7 +174,7 @@ func (v view) listedCodes() []v1alpha1.Code {
 			continue
 		}
 		listed := v1alpha1.Code{
-			ID: sealing.Cut(code.ID, 80), Hint: cmp.Or(sealing.Cut(code.Hint, 32), "•••"), Ref: sealing.Cut(code.Ref, 128),
+			ID: sealing.Cut(code.ID, 80), Hint: cmp.Or(sealing.Cut(code.Hint, 32), "•••"), Ref: sealing.Cut(code.Ref, 128), Form: code.Form,
 			Refunded: ptr.To(count(code.Refunded)),
 		}
 		if code.Used != nil { // what the platform does not tell is not none

@@ -29,8 +29,13 @@ type Adapter interface {
 	// Channel has none. Only the adapter looks into what it gives.
 	Settings(json.RawMessage) (any, error)
 
+	// PushesDecide reports that the platform cannot be asked for orders: what proven pushes
+	// say of them is all there is to know.
+	PushesDecide() bool
+
 	// NewClient makes the client of one account. Credentials that are missing or do
-	// not parse give an error that wraps ErrCredentials and names the key.
+	// not parse give an error that wraps ErrCredentials and names the key; settings that
+	// asking needs and the Channel does not have, one that wraps ErrSettings.
 	NewClient(Account, *Transport) (Client, error)
 }
 
@@ -84,6 +89,8 @@ var (
 	ErrOtherAccount = errors.New("the push is about another account")
 	// ErrCredentials is a credentials Secret that lacks a key or holds one that does not parse.
 	ErrCredentials = errors.New("credentials unusable")
+	// ErrSettings is a Channel whose own block for its platform lacks something.
+	ErrSettings = errors.New("settings incomplete")
 )
 
 // Push is one HTTP request from a platform, as it came.
@@ -110,8 +117,10 @@ type Receiver interface {
 	// none of the platform's gives an error that wraps ErrMalformed.
 	Open(Push) (Message, error)
 
-	// Reply is the answer to a push at the path, in the platform's dialect.
-	Reply(path string, outcome Outcome) Reply
+	// Reply is the answer to a push at the path, in the platform's dialect. Why is what was
+	// wrong with a malformed push, by the names of its fields and never by their values;
+	// empty with any other outcome.
+	Reply(path string, outcome Outcome, why string) Reply
 }
 
 // Message is an opened push. Its body was parsed once; what it says is read when
@@ -124,16 +133,32 @@ type Message interface {
 	// knows and "unknown": it is a metric label.
 	Type() string
 
-	// Verify checks the platform's signature with the holder's credentials. Signed is
-	// whether the platform signs its pushes at all; a wrong or missing signature gives
-	// an error that wraps ErrForged, a push that is about somebody else one that wraps
-	// ErrOtherAccount.
-	Verify(Holder) (signed bool, err error)
+	// Verify checks the platform's signature with the holder's credentials. A signature that
+	// is wrong, or missing where there must be one, gives an error that wraps ErrForged, a
+	// push that is about somebody else one that wraps ErrOtherAccount.
+	Verify(Holder) (Proof, error)
 
 	// Events are what the push says: at least one, or an error that wraps ErrMalformed.
 	// A Challenge and an Inquiry say nothing by themselves: theirs are none.
 	Events() ([]Event, error)
 }
+
+// Proof is what a push's signature proves of its sender.
+type Proof string
+
+// The proofs.
+const (
+	// ProofSigned: the signature is right.
+	ProofSigned Proof = "signed"
+	// ProofNone: the platform signs no pushes. They are hints, which make us ask.
+	ProofNone Proof = "none"
+	// ProofMissing: it carries no signature, though the platform has one. The Channel's guard
+	// must prove the sender, and the Channel's own path say whose push it is.
+	ProofMissing Proof = "missing"
+	// ProofUnchecked: it carries a signature, and no rule to check it by is known. The
+	// Channel's guard must prove the sender.
+	ProofUnchecked Proof = "unchecked"
+)
 
 // Challenge is a Message by which the platform asks whether we are there. It may name
 // no account; one that is signed must be so by some account of the platform.
@@ -265,6 +290,16 @@ type Event struct {
 	Product *ProductChange
 	Order   *OrderNotification
 	Notice  *Notice
+	Credit  *Credit
+}
+
+// Credit is what is left of the account's credit, as a push tells it by the way. It is of
+// the account, and soon out of date: it is kept coarsely, and losing it loses nothing.
+type Credit struct {
+	// Amount as a decimal, as the platform wrote it; it names no currency.
+	Amount string
+	// At is when it was so, by the platform's clock; zero if the push has no time.
+	At time.Time
 }
 
 // Aspect is a part of a product that is announced and asked for on its own.
@@ -295,7 +330,11 @@ type ProductChange struct {
 type OrderNotification struct {
 	OrderID    string
 	OutOrderID string
-	MessageID  string
+	// MessageID is the platform's own id of the message. Where it has none, Content is what
+	// the message says, the same for all its copies, and the id is MessageID with a keyed
+	// hash of the Content behind it: MessageID is then at most 90 characters.
+	MessageID string
+	Content   []byte
 	// Kind is one of the notification types of the API (CodesIssued, …).
 	Kind string
 	// PlatformType is the platform's own name of the push.
@@ -304,10 +343,16 @@ type OrderNotification struct {
 	OccurredAt time.Time
 	// Succeeded is nil where the push does not say.
 	Succeeded *bool
-	// Reason is the platform's text where it failed.
-	Reason string
-	Codes  []Code
-	Refund *RefundFact
+	// Reason is the platform's text where it failed, Remark what else it remarks.
+	Reason, Remark string
+	Codes          []Code
+	Refund         *RefundFact
+	// Price of the order; nil where the push does not say.
+	Price *Price
+	// Cancellation is on what terms the order can be cancelled; nil where the push does not say.
+	Cancellation *Cancellation
+	// Secrets that the push holds besides its codes: no text that is kept may show them.
+	Secrets []sealing.Secret
 	// Deadline is when the platform gives up waiting for an answer that is owed; zero if
 	// none is, or if the platform waits for ever.
 	Deadline time.Time
@@ -319,12 +364,45 @@ type OrderNotification struct {
 type Code struct {
 	// ID is the platform's own id of the code, where it has one that is not the code
 	// itself: then it tells codes apart, and Text may be unknown.
-	ID       string
-	Text     sealing.Secret
+	ID   string
+	Text sealing.Secret
+	// Form is one of the forms above; empty where the platform does not say.
+	Form     string
 	Persons  *int64
 	Used     *int64
 	Refunded *int64
 }
+
+// The forms in which a voucher code is presented; the values are the API's.
+const (
+	FormPDF                = "PDF"
+	FormBarcode            = "Barcode"
+	FormQRCode             = "QRCode"
+	FormConfirmationNumber = "ConfirmationNumber"
+	FormURL                = "URL"
+)
+
+// Price is what an order costs.
+type Price struct {
+	// Text is the amount and the currency as the platform wrote them, such as "120.5 A$".
+	Text string
+	// Currency (ISO 4217) and Amount in minor units; empty and nil where the currency is not
+	// clear, or the amount is finer than its minor unit.
+	Currency string
+	Amount   *int64
+}
+
+// Cancellation is on what terms an order can be cancelled.
+type Cancellation struct {
+	// Type is one of the API's; empty where the platform's is not known.
+	Type string
+	// PlatformType is the platform's own word or number for it.
+	PlatformType string
+	Rules        []CancellationRule
+}
+
+// CancellationRule is one of the platform's rules, as it wrote it.
+type CancellationRule struct{ PlatformType, StartDay, EndDay, Percent, Text string }
 
 // RefundFact is a refund as a push or an answer tells it. Amounts are minor units.
 type RefundFact struct {
@@ -484,6 +562,8 @@ type Product struct {
 	SKUs  []SKU
 	// Currency of all amounts, ISO 4217.
 	Currency string
+	// Note is what people must know of the answer, such as why it has no prices; may be empty.
+	Note string
 }
 
 // ProductInfo is what changes seldom.

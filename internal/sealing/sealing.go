@@ -84,6 +84,26 @@ func (s *Sealer) CodeID(code Secret) string {
 	return codeIDVersion + hex.EncodeToString(mac.Sum(nil)[:codeIDBytes])
 }
 
+// contentIDInfo tells the key that names contents from every other use of the code key.
+const contentIDInfo = "channel-operator content id v1"
+
+// ContentID is a keyed hash of what a message says: equal contents have equal ids, and
+// without the key a content can be neither read from its id nor guessed and compared.
+func (s *Sealer) ContentID(content []byte) string {
+	mac := hmac.New(sha256.New, s.subkey(contentIDInfo))
+	mac.Write(content)
+	return codeIDVersion + hex.EncodeToString(mac.Sum(nil)[:codeIDBytes])
+}
+
+// subkey derives the key of one use from the code key.
+func (s *Sealer) subkey(info string) []byte {
+	key, err := hkdf.Key(sha256.New, s.codeKey, nil, info, codeKeySize)
+	if err != nil {
+		panic("sealing: hkdf gives 32 bytes of SHA-256: " + err.Error())
+	}
+	return key
+}
+
 // makeCodeInfo tells the key that makes codes from every other use of the code key.
 const makeCodeInfo = "channel-operator voucher code v1"
 
@@ -94,11 +114,7 @@ var codeAlphabet = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPa
 // for the same names, and, without the key, not to be guessed (80 bits). So a code need
 // not be stored to be given again.
 func (s *Sealer) MakeCode(names ...string) Secret {
-	key, err := hkdf.Key(sha256.New, s.codeKey, nil, makeCodeInfo, codeKeySize)
-	if err != nil {
-		panic("sealing: hkdf gives 32 bytes of SHA-256: " + err.Error())
-	}
-	mac := hmac.New(sha256.New, key)
+	mac := hmac.New(sha256.New, s.subkey(makeCodeInfo))
 	for _, name := range names {
 		// The length in front keeps "a", "bc" apart from "ab", "c".
 		_, _ = fmt.Fprintf(mac, "%d:%s", len(name), name)

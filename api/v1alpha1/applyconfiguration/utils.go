@@ -26,10 +26,16 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.CalendarApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CalendarPrice"):
 		return &apiv1alpha1.CalendarPriceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Cancellation"):
+		return &apiv1alpha1.CancellationApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("CancellationRule"):
+		return &apiv1alpha1.CancellationRuleApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Channel"):
 		return &apiv1alpha1.ChannelApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ChannelCatalogue"):
 		return &apiv1alpha1.ChannelCatalogueApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ChannelCredit"):
+		return &apiv1alpha1.ChannelCreditApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ChannelInquiry"):
 		return &apiv1alpha1.ChannelInquiryApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ChannelLimits"):
@@ -72,6 +78,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.OrderAnswerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("OrderConfirmation"):
 		return &apiv1alpha1.OrderConfirmationApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("OrderPrice"):
+		return &apiv1alpha1.OrderPriceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("OrderSummary"):
 		return &apiv1alpha1.OrderSummaryApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("OrderTotals"):

@@ -63,6 +63,9 @@ func (Adapter) Paths() []string {
 // DefaultEndpoint is Douyin's production host (documented).
 func (Adapter) DefaultEndpoint() string { return "https://open.douyin.com" }
 
+// PushesDecide is false: orders can be asked for.
+func (Adapter) PushesDecide() bool { return false }
+
 // NewClient makes the client of one account. The credentials need the key
 // "clientSecret"; without it the error wraps platform.ErrCredentials.
 func (Adapter) NewClient(account platform.Account, transport *platform.Transport) (platform.Client, error) {
@@ -168,7 +171,7 @@ func (Adapter) Open(p platform.Push) (platform.Message, error) {
 
 // Reply answers a push. Of the answer to a webhook the platform reads the HTTP status
 // only, of that to an SPI the body too (documented).
-func (Adapter) Reply(path string, outcome platform.Outcome) platform.Reply {
+func (Adapter) Reply(path string, outcome platform.Outcome, _ string) platform.Reply {
 	if scene, ok := strings.CutPrefix(path, prefixSPI); ok {
 		return replyScene(scene, outcome)
 	}

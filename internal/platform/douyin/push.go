@@ -192,14 +192,14 @@ func (e event) Type() string {
 }
 
 // Verify checks the signature, then whom the push is about.
-func (e event) Verify(holder platform.Holder) (bool, error) {
+func (e event) Verify(holder platform.Holder) (platform.Proof, error) {
 	if err := verifyEvent(e.push, holder.Credentials); err != nil {
-		return true, err
+		return "", err
 	}
 	if err := sameApp(e.account, holder); err != nil {
-		return true, err
+		return "", err
 	}
-	return true, sameMerchant(e.merchant(), holder)
+	return platform.ProofSigned, sameMerchant(e.merchant(), holder)
 }
 
 // merchant is the account_id of the events that have one.
@@ -465,9 +465,9 @@ func openChallenge(e event, content fields.Object) (platform.Message, error) {
 func (c challenge) Signed() bool { return c.push.Header.Get(headerEventSign) != "" }
 
 // Verify checks the signature where there is one.
-func (c challenge) Verify(holder platform.Holder) (bool, error) {
+func (c challenge) Verify(holder platform.Holder) (platform.Proof, error) {
 	if !c.Signed() {
-		return false, nil
+		return platform.ProofNone, nil
 	}
 	return c.event.Verify(holder)
 }

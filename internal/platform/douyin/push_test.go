@@ -247,9 +247,10 @@ func TestChallenge(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		signed, err := m.Verify(h)
-		if m.(platform.Challenge).Signed() != (sign != "") || signed != (sign != "") || !errors.Is(err, want) {
-			t.Errorf("sign %q: Verify() = %v, %v", sign, signed, err)
+		proof, err := m.Verify(h)
+		signed := m.(platform.Challenge).Signed()
+		if signed != (sign != "") || err == nil && (proof == platform.ProofSigned) != signed || !errors.Is(err, want) {
+			t.Errorf("sign %q: Verify() = %v, %v", sign, proof, err)
 		}
 	}
 }
@@ -307,7 +308,7 @@ func TestReplyToEvents(t *testing.T) {
 		platform.OutcomeRetry: 503, platform.Outcome("new"): 503,
 	} {
 		want := platform.Reply{Status: status, ContentType: "application/json", Body: []byte("{}")}
-		if diff := cmp.Diff(want, Adapter{}.Reply(pathEvents, outcome)); diff != "" {
+		if diff := cmp.Diff(want, Adapter{}.Reply(pathEvents, outcome, "")); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", outcome, diff)
 		}
 	}
@@ -330,13 +331,13 @@ func TestReplyToScenes(t *testing.T) {
 	}
 	for scene := range openers {
 		for outcome, want := range of(scene) {
-			reply := Adapter{}.Reply(prefixSPI+scene, outcome)
+			reply := Adapter{}.Reply(prefixSPI+scene, outcome, "")
 			if code := codeOf(t, reply); reply.Status != want.status || code != want.code {
 				t.Errorf("%s, %s: status %d, error_code %d; want %d, %d", scene, outcome, reply.Status, code, want.status, want.code)
 			}
 		}
 	}
-	if got := string(Adapter{}.Reply("spi/refund_notice", platform.OutcomeRecorded).Body); got != `{"data":{"error_code":0,"description":"success"}}` {
+	if got := string(Adapter{}.Reply("spi/refund_notice", platform.OutcomeRecorded, "").Body); got != `{"data":{"error_code":0,"description":"success"}}` {
 		t.Errorf("accepted: %s", got)
 	}
 }

@@ -76,7 +76,7 @@ func eventPush(body, sign string) platform.Push {
 	return p
 }
 
-func verify(t *testing.T, p platform.Push, h platform.Holder) (bool, error) {
+func verify(t *testing.T, p platform.Push, h platform.Holder) (platform.Proof, error) {
 	t.Helper()
 	m, err := Adapter{}.Open(p)
 	if err != nil {
@@ -115,9 +115,9 @@ func TestVerifyEvent(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			signed, err := verify(t, eventPush(tc.body, tc.sign), holder(nil))
-			if !signed || !errors.Is(err, tc.want) {
-				t.Errorf("Verify() = %v, %v; want %v", signed, err, tc.want)
+			proof, err := verify(t, eventPush(tc.body, tc.sign), holder(nil))
+			if err == nil && proof != platform.ProofSigned || !errors.Is(err, tc.want) {
+				t.Errorf("Verify() = %v, %v; want %v", proof, err, tc.want)
 			}
 			checkNoSecret(t, err)
 		})
@@ -278,9 +278,9 @@ func TestVerifyScene(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			signed, err := verify(t, tc.push, holder(tc.change))
-			if !signed || !errors.Is(err, tc.want) {
-				t.Errorf("Verify() = %v, %v; want %v", signed, err, tc.want)
+			proof, err := verify(t, tc.push, holder(tc.change))
+			if err == nil && proof != platform.ProofSigned || !errors.Is(err, tc.want) {
+				t.Errorf("Verify() = %v, %v; want %v", proof, err, tc.want)
 			}
 			checkNoSecret(t, err)
 		})

@@ -128,19 +128,19 @@ func (s scene) Account() string { return s.account }
 func (s scene) Type() string { return s.name }
 
 // Verify checks the signature and its age, then whom the push is about.
-func (s scene) Verify(holder platform.Holder) (bool, error) {
+func (s scene) Verify(holder platform.Holder) (platform.Proof, error) {
 	if err := verifyScene(s.push, holder.Credentials, settingsOf(holder).AllowLegacySign); err != nil {
-		return true, err
+		return "", err
 	}
 	if err := sameApp(s.account, holder); err != nil {
-		return true, err
+		return "", err
 	}
 	for _, id := range s.merchants {
 		if err := sameMerchant(id, holder); err != nil {
-			return true, err
+			return "", err
 		}
 	}
-	return true, nil
+	return platform.ProofSigned, nil
 }
 
 // Events are none: an inquiry's come with its answer.

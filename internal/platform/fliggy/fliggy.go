@@ -43,6 +43,9 @@ func (Adapter) Settings(json.RawMessage) (any, error) { return nil, nil }
 // https://pre-api.alitrip.alibaba.com).
 func (Adapter) DefaultEndpoint() string { return "https://api.alitrip.alibaba.com" }
 
+// PushesDecide is false: orders can be asked for.
+func (Adapter) PushesDecide() bool { return false }
+
 // NewClient makes the client of one account. The credentials need the key
 // "privateKey"; without a usable one the error wraps platform.ErrCredentials.
 func (Adapter) NewClient(account platform.Account, transport *platform.Transport) (platform.Client, error) {
@@ -52,7 +55,7 @@ func (Adapter) NewClient(account platform.Account, transport *platform.Transport
 // Reply answers a push. Documented: `success` is received, `error` is failed, and
 // any other response is sent again, three times. Whether `error` is sent again too,
 // and what the HTTP status means, is unknown.
-func (Adapter) Reply(_ string, outcome platform.Outcome) platform.Reply {
+func (Adapter) Reply(_ string, outcome platform.Outcome, _ string) platform.Reply {
 	switch outcome {
 	case platform.OutcomeRecorded, platform.OutcomeDuplicate, platform.OutcomeOlder:
 		return plain(http.StatusOK, "success")

@@ -94,7 +94,7 @@ func (m message) Type() string {
 // field arrives, nobody can say how it is made, so it is ignored: refusing a push
 // for a guess would lose it. What protects these pushes is the Channel's token and
 // address ranges, and that the platform is asked before anything is believed.
-func (m message) Verify(platform.Holder) (bool, error) { return false, nil }
+func (m message) Verify(platform.Holder) (platform.Proof, error) { return platform.ProofNone, nil }
 
 // Events are what the push says.
 func (m message) Events() ([]platform.Event, error) {

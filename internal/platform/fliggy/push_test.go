@@ -48,8 +48,8 @@ func TestPushGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if signed, err := m.Verify(platform.Holder{}); signed || err != nil {
-				t.Errorf("Verify() = %v, %v: Fliggy signs nothing", signed, err)
+			if proof, err := m.Verify(platform.Holder{}); proof != platform.ProofNone || err != nil {
+				t.Errorf("Verify() = %v, %v: Fliggy signs nothing", proof, err)
 			}
 			events, err := m.Events()
 			if err != nil {
@@ -277,7 +277,7 @@ func TestReply(t *testing.T) {
 	} {
 		want.ContentType = "text/plain; charset=utf-8"
 		for _, path := range (Adapter{}).Paths() {
-			if diff := cmp.Diff(want, Adapter{}.Reply(path, outcome)); diff != "" {
+			if diff := cmp.Diff(want, Adapter{}.Reply(path, outcome, "")); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", outcome, diff)
 			}
 		}

@@ -38,11 +38,11 @@ func (s spoilt) Open(p platform.Push) (platform.Message, error) {
 	return m, err
 }
 
-func (s spoilt) Reply(path string, outcome platform.Outcome) platform.Reply {
+func (s spoilt) Reply(path string, outcome platform.Outcome, why string) platform.Reply {
 	if s.reply != nil {
 		return s.reply(path, outcome)
 	}
-	return s.Adapter.Reply(path, outcome)
+	return s.Adapter.Reply(path, outcome, why)
 }
 
 func (s spoilt) NewClient(a platform.Account, t *platform.Transport) (platform.Client, error) {
@@ -165,15 +165,15 @@ func forgetful(says bool) spoilt {
 // verifier is a message that verifies otherwise.
 type verifier struct {
 	platform.Inquiry
-	verify func(platform.Holder) (bool, error)
+	verify func(platform.Holder) (platform.Proof, error)
 }
 
-func (v verifier) Verify(h platform.Holder) (bool, error) { return v.verify(h) }
+func (v verifier) Verify(h platform.Holder) (platform.Proof, error) { return v.verify(h) }
 
-func verifies(verify func(platform.Message, platform.Holder) (bool, error)) spoilt {
+func verifies(verify func(platform.Message, platform.Holder) (platform.Proof, error)) spoilt {
 	return spoilt{message: func(m platform.Message) platform.Message {
 		if i, ok := m.(platform.Inquiry); ok {
-			return verifier{i, func(h platform.Holder) (bool, error) { return verify(m, h) }}
+			return verifier{i, func(h platform.Holder) (platform.Proof, error) { return verify(m, h) }}
 		}
 		return m
 	}}
@@ -348,24 +348,24 @@ var spoils = map[string]struct {
 			o.Reason += c.Text.Reveal()
 		}
 	})},
-	"its own alone": {"push/other", verifies(func(m platform.Message, h platform.Holder) (bool, error) {
-		signed, err := m.Verify(h)
+	"its own alone": {"push/other", verifies(func(m platform.Message, h platform.Holder) (platform.Proof, error) {
+		proof, err := m.Verify(h)
 		if errors.Is(err, platform.ErrOtherAccount) {
 			err = nil
 		}
-		return signed, err
+		return proof, err
 	})},
-	"an account before its signature": {"push/other", verifies(func(platform.Message, platform.Holder) (bool, error) {
-		return true, platform.ErrOtherAccount
+	"an account before its signature": {"push/other", verifies(func(platform.Message, platform.Holder) (platform.Proof, error) {
+		return "", platform.ErrOtherAccount
 	})},
 	"answered is refused": {"push/replies", spoilt{reply: func(path string, outcome platform.Outcome) platform.Reply {
 		if outcome == platform.OutcomeAnswered {
 			outcome = platform.OutcomeMalformed
 		}
-		return douyin.Adapter{}.Reply(path, outcome)
+		return douyin.Adapter{}.Reply(path, outcome, "")
 	}}},
 	"refused with a text": {"push/replies", spoilt{reply: func(path string, outcome platform.Outcome) platform.Reply {
-		reply := douyin.Adapter{}.Reply(path, outcome)
+		reply := douyin.Adapter{}.Reply(path, outcome, "")
 		if strings.HasPrefix(path, "spi/") && !outcome.Accepted() {
 			reply.Body = []byte(`{"data":{"error_code":"200","description":"no"}}`)
 		}

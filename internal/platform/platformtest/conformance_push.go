@@ -188,8 +188,8 @@ func checkSignatures(s Subject) error {
 		if sample.Foreign || sample.Echo != nil && !sample.Signed {
 			continue
 		}
-		if signed, err := m.Verify(s.holder(s.Good)); err != nil || signed != sample.Signed {
-			errs = append(errs, fmt.Errorf("%s: verified as signed %t, %s; want %t", sample.Name, signed, told(err), sample.Signed))
+		if proof, err := m.Verify(s.holder(s.Good)); err != nil || (proof == platform.ProofSigned) != sample.Signed || !proofs[proof] {
+			errs = append(errs, fmt.Errorf("%s: verified as %q, %s; want it signed: %t", sample.Name, proof, told(err), sample.Signed))
 		}
 		if !sample.Signed {
 			continue
@@ -201,6 +201,9 @@ func checkSignatures(s Subject) error {
 	}
 	return errors.Join(errs...)
 }
+
+// proofs are all there are.
+var proofs = map[platform.Proof]bool{platform.ProofSigned: true, platform.ProofNone: true, platform.ProofMissing: true, platform.ProofUnchecked: true}
 
 // checkForged alters each byte of a signed body: what still opens must not verify
 // unless it still says the same.
@@ -388,14 +391,14 @@ func checkTruncated(s Subject) error {
 func checkReplies(s Subject) error {
 	var errs []error
 	for _, path := range s.Adapter.Paths() {
-		first := s.Adapter.Reply(path, platform.OutcomeRecorded)
+		first := s.Adapter.Reply(path, platform.OutcomeRecorded, "")
 		if s.answersAt(path) {
-			if err := checkReply(first, s.Adapter.Reply(path, platform.OutcomeAnswered), Accepted, false); err != nil {
+			if err := checkReply(first, s.Adapter.Reply(path, platform.OutcomeAnswered, ""), Accepted, false); err != nil {
 				errs = append(errs, fmt.Errorf("%s at %s: %w", platform.OutcomeAnswered, path, err))
 			}
 		}
 		for outcome, want := range outcomes {
-			reply := s.Adapter.Reply(path, outcome)
+			reply := s.Adapter.Reply(path, outcome, "")
 			if got := s.Verdict(path, reply); got != want {
 				errs = append(errs, fmt.Errorf("%s at %s: read as %s, want %s", outcome, path, got, want))
 			}
@@ -403,7 +406,7 @@ func checkReplies(s Subject) error {
 				errs = append(errs, fmt.Errorf("%s at %s: %w", outcome, path, err))
 			}
 		}
-		if got := s.Verdict(path, s.Adapter.Reply(path, "a later outcome")); got == Accepted {
+		if got := s.Verdict(path, s.Adapter.Reply(path, "a later outcome", "")); got == Accepted {
 			errs = append(errs, fmt.Errorf("an outcome unknown to the adapter is accepted at %s", path))
 		}
 	}

@@ -40,11 +40,11 @@ func (b broken) Open(p platform.Push) (platform.Message, error) {
 	return b.Adapter.Open(p)
 }
 
-func (b broken) Reply(path string, outcome platform.Outcome) platform.Reply {
+func (b broken) Reply(path string, outcome platform.Outcome, why string) platform.Reply {
 	if b.reply != nil {
 		return b.reply(path, outcome)
 	}
-	return b.Adapter.Reply(path, outcome)
+	return b.Adapter.Reply(path, outcome, why)
 }
 
 func (b broken) NewClient(a platform.Account, t *platform.Transport) (platform.Client, error) {
@@ -73,9 +73,9 @@ func (m message) Type() string {
 	return m.Message.Type()
 }
 
-func (m message) Verify(h platform.Holder) (bool, error) {
+func (m message) Verify(h platform.Holder) (platform.Proof, error) {
 	if m.signed {
-		return true, nil
+		return platform.ProofSigned, nil
 	}
 	return m.Message.Verify(h)
 }
@@ -202,17 +202,17 @@ var breakages = map[string]struct {
 		if outcome == platform.OutcomeOlder {
 			outcome = platform.OutcomeMalformed
 		}
-		return fliggy.Adapter{}.Reply(path, outcome)
+		return fliggy.Adapter{}.Reply(path, outcome, "")
 	}}},
 	"retry reads as error": {"push/replies", broken{reply: func(path string, outcome platform.Outcome) platform.Reply {
-		reply := fliggy.Adapter{}.Reply(path, outcome)
+		reply := fliggy.Adapter{}.Reply(path, outcome, "")
 		if outcome == platform.OutcomeRetry {
 			reply.Body = []byte("error")
 		}
 		return reply
 	}}},
 	"refused with 200": {"push/replies", broken{reply: func(path string, outcome platform.Outcome) platform.Reply {
-		reply := fliggy.Adapter{}.Reply(path, outcome)
+		reply := fliggy.Adapter{}.Reply(path, outcome, "")
 		reply.Status = 200
 		return reply
 	}}},

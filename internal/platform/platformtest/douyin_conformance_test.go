@@ -551,7 +551,7 @@ func (s *station) receive(push platform.Push) platform.Reply {
 	defer s.mu.Unlock()
 	refuse := func(outcome platform.Outcome, err error) platform.Reply {
 		s.t.Logf("%s: %s, %v", push.Path, outcome, err)
-		return douyin.Adapter{}.Reply(push.Path, outcome)
+		return douyin.Adapter{}.Reply(push.Path, outcome, "")
 	}
 	m, err := douyin.Adapter{}.Open(push)
 	if err != nil {
@@ -577,7 +577,7 @@ func (s *station) receive(push platform.Push) platform.Reply {
 		return refuse(platform.OutcomeMalformed, err)
 	}
 	s.record(events)
-	return douyin.Adapter{}.Reply(push.Path, platform.OutcomeRecorded)
+	return douyin.Adapter{}.Reply(push.Path, platform.OutcomeRecorded, "")
 }
 
 func (s *station) record(events []platform.Event) {

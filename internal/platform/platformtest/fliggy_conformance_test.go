@@ -345,7 +345,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		outcome = platform.OutcomeMalformed
 	}
 	r.events = events
-	reply := fliggy.Adapter{}.Reply(platformtest.FliggyOrderPath, outcome)
+	reply := fliggy.Adapter{}.Reply(platformtest.FliggyOrderPath, outcome, "")
 	w.WriteHeader(reply.Status)
 	_, _ = w.Write(reply.Body)
 }

@@ -88,6 +88,41 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: market
       type:
         scalar: numeric
+- name: com.github.laidoulaile.channel-operator.api.v1alpha1.Cancellation
+  map:
+    fields:
+    - name: platformType
+      type:
+        scalar: string
+    - name: rules
+      type:
+        list:
+          elementType:
+            namedType: com.github.laidoulaile.channel-operator.api.v1alpha1.CancellationRule
+          elementRelationship: atomic
+    - name: type
+      type:
+        namedType: com.github.laidoulaile.channel-operator.api.v1alpha1.CancellationType
+- name: com.github.laidoulaile.channel-operator.api.v1alpha1.CancellationRule
+  map:
+    fields:
+    - name: endDay
+      type:
+        scalar: string
+    - name: percent
+      type:
+        scalar: string
+    - name: platformType
+      type:
+        scalar: string
+    - name: startDay
+      type:
+        scalar: string
+    - name: text
+      type:
+        scalar: string
+- name: com.github.laidoulaile.channel-operator.api.v1alpha1.CancellationType
+  scalar: string
 - name: com.github.laidoulaile.channel-operator.api.v1alpha1.Channel
   map:
     fields:
@@ -117,6 +152,15 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: products
       type:
         scalar: numeric
+- name: com.github.laidoulaile.channel-operator.api.v1alpha1.ChannelCredit
+  map:
+    fields:
+    - name: amount
+      type:
+        scalar: string
+    - name: at
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.laidoulaile.channel-operator.api.v1alpha1.ChannelInquiry
   map:
     fields:
@@ -257,6 +301,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - type
+    - name: credit
+      type:
+        namedType: com.github.laidoulaile.channel-operator.api.v1alpha1.ChannelCredit
     - name: inquiries
       type:
         list:
@@ -287,6 +334,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.laidoulaile.channel-operator.api.v1alpha1.Code
   map:
     fields:
+    - name: form
+      type:
+        scalar: string
     - name: hint
       type:
         scalar: string
@@ -368,6 +418,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.laidoulaile.channel-operator.api.v1alpha1.Notification
   map:
     fields:
+    - name: cancellation
+      type:
+        namedType: com.github.laidoulaile.channel-operator.api.v1alpha1.Cancellation
     - name: codes
       type:
         list:
@@ -386,6 +439,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: platformType
       type:
         scalar: string
+    - name: price
+      type:
+        namedType: com.github.laidoulaile.channel-operator.api.v1alpha1.OrderPrice
     - name: reason
       type:
         scalar: string
@@ -395,6 +451,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: refund
       type:
         namedType: com.github.laidoulaile.channel-operator.api.v1alpha1.NotifiedRefund
+    - name: remark
+      type:
+        scalar: string
     - name: reply
       type:
         namedType: com.github.laidoulaile.channel-operator.api.v1alpha1.NotificationReply
@@ -477,6 +536,15 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: string
 - name: com.github.laidoulaile.channel-operator.api.v1alpha1.OrderPhase
   scalar: string
+- name: com.github.laidoulaile.channel-operator.api.v1alpha1.OrderPrice
+  map:
+    fields:
+    - name: money
+      type:
+        namedType: com.github.laidoulaile.channel-operator.api.v1alpha1.Money
+    - name: text
+      type:
+        scalar: string
 - name: com.github.laidoulaile.channel-operator.api.v1alpha1.OrderSummary
   map:
     fields:
@@ -797,6 +865,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
     - name: language
+      type:
+        scalar: string
+    - name: requestTimeZone
       type:
         scalar: string
     - name: signature

@@ -24,6 +24,9 @@ type ChannelStatusApplyConfiguration struct {
 	Catalogue *ChannelCatalogueApplyConfiguration `json:"catalogue,omitempty"`
 	// lastPushTime is when the last push was recorded, to about five minutes.
 	LastPushTime *metav1.Time `json:"lastPushTime,omitempty"`
+	// credit is what was left of the account's credit when a push last told it, to about
+	// five minutes.
+	Credit *ChannelCreditApplyConfiguration `json:"credit,omitempty"`
 	// lastHandledRequestedAt is the last value of the requested-at annotation acted on.
 	LastHandledRequestedAt *string `json:"lastHandledRequestedAt,omitempty"`
 	// notices are pushes of a kind we do not know that name no order: the newest of
@@ -83,6 +86,14 @@ func (b *ChannelStatusApplyConfiguration) WithCatalogue(value *ChannelCatalogueA
 // If called multiple times, the LastPushTime field is set to the value of the last call.
 func (b *ChannelStatusApplyConfiguration) WithLastPushTime(value metav1.Time) *ChannelStatusApplyConfiguration {
 	b.LastPushTime = &value
+	return b
+}
+
+// WithCredit sets the Credit field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Credit field is set to the value of the last call.
+func (b *ChannelStatusApplyConfiguration) WithCredit(value *ChannelCreditApplyConfiguration) *ChannelStatusApplyConfiguration {
+	b.Credit = value
 	return b
 }
 

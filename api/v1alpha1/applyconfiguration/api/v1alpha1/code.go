@@ -15,6 +15,8 @@ type CodeApplyConfiguration struct {
 	Hint *string `json:"hint,omitempty"`
 	// ref is the platform's own id of the code, where it has one that is not the code.
 	Ref *string `json:"ref,omitempty"`
+	// form in which the code is presented, where the platform tells it.
+	Form *string `json:"form,omitempty"`
 	// persons is how many persons (or uses) the code admits.
 	Persons *int64 `json:"persons,omitempty"`
 	// used is how many of them are used.
@@ -50,6 +52,14 @@ func (b *CodeApplyConfiguration) WithHint(value string) *CodeApplyConfiguration 
 // If called multiple times, the Ref field is set to the value of the last call.
 func (b *CodeApplyConfiguration) WithRef(value string) *CodeApplyConfiguration {
 	b.Ref = &value
+	return b
+}
+
+// WithForm sets the Form field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Form field is set to the value of the last call.
+func (b *CodeApplyConfiguration) WithForm(value string) *CodeApplyConfiguration {
+	b.Form = &value
 	return b
 }
 

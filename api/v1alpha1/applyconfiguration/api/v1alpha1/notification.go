@@ -28,6 +28,12 @@ type NotificationApplyConfiguration struct {
 	Succeeded *bool `json:"succeeded,omitempty"`
 	// reason is the platform's text where it failed, shortened.
 	Reason *string `json:"reason,omitempty"`
+	// remark is what else the platform remarks, shortened.
+	Remark *string `json:"remark,omitempty"`
+	// price of the order, where the push tells it.
+	Price *OrderPriceApplyConfiguration `json:"price,omitempty"`
+	// cancellation is on what terms the order can be cancelled, where the push tells it.
+	Cancellation *CancellationApplyConfiguration `json:"cancellation,omitempty"`
 	// codes the push names, hashed and masked.
 	Codes []CodeApplyConfiguration `json:"codes,omitempty"`
 	// truncated is whether the push named more codes than fit; sealed has them all.
@@ -102,6 +108,30 @@ func (b *NotificationApplyConfiguration) WithSucceeded(value bool) *Notification
 // If called multiple times, the Reason field is set to the value of the last call.
 func (b *NotificationApplyConfiguration) WithReason(value string) *NotificationApplyConfiguration {
 	b.Reason = &value
+	return b
+}
+
+// WithRemark sets the Remark field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Remark field is set to the value of the last call.
+func (b *NotificationApplyConfiguration) WithRemark(value string) *NotificationApplyConfiguration {
+	b.Remark = &value
+	return b
+}
+
+// WithPrice sets the Price field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Price field is set to the value of the last call.
+func (b *NotificationApplyConfiguration) WithPrice(value *OrderPriceApplyConfiguration) *NotificationApplyConfiguration {
+	b.Price = value
+	return b
+}
+
+// WithCancellation sets the Cancellation field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Cancellation field is set to the value of the last call.
+func (b *NotificationApplyConfiguration) WithCancellation(value *CancellationApplyConfiguration) *NotificationApplyConfiguration {
+	b.Cancellation = value
 	return b
 }
 

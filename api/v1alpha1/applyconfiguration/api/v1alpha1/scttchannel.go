@@ -13,8 +13,11 @@ type SCTTChannelApplyConfiguration struct {
 	Language *string `json:"language,omitempty"`
 	// currency of the platform's lists, which name none (ISO 4217).
 	Currency *string `json:"currency,omitempty"`
+	// requestTimeZone is the zone of request_time, as its distance from UTC. Default +08:00.
+	RequestTimeZone *string `json:"requestTimeZone,omitempty"`
 	// signature is the merchant's signing rule, which the platform does not publish.
-	// Unset: nothing is signed and no signed push is accepted.
+	// Unset: nothing is asked, for every question must be signed; no sign of a push can be
+	// checked, and pushes are accepted only if spec.receive has a token or CIDRs.
 	Signature *SCTTSignatureApplyConfiguration `json:"signature,omitempty"`
 }
 
@@ -37,6 +40,14 @@ func (b *SCTTChannelApplyConfiguration) WithLanguage(value string) *SCTTChannelA
 // If called multiple times, the Currency field is set to the value of the last call.
 func (b *SCTTChannelApplyConfiguration) WithCurrency(value string) *SCTTChannelApplyConfiguration {
 	b.Currency = &value
+	return b
+}
+
+// WithRequestTimeZone sets the RequestTimeZone field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the RequestTimeZone field is set to the value of the last call.
+func (b *SCTTChannelApplyConfiguration) WithRequestTimeZone(value string) *SCTTChannelApplyConfiguration {
+	b.RequestTimeZone = &value
 	return b
 }
 

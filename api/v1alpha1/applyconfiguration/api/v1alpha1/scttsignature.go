@@ -13,7 +13,9 @@ type SCTTSignatureApplyConfiguration struct {
 	Algorithm *string `json:"algorithm,omitempty"`
 	// encoding of the digest.
 	Encoding *string `json:"encoding,omitempty"`
-	// message is what is signed: a template over top-level fields and {secret}.
+	// message is what is signed: a template over top-level fields, such as {request_time},
+	// and {secret}. A field that a message does not have is empty. HMACSHA256 has the secret
+	// as its key; the other algorithms need {secret} in the template.
 	Message *string `json:"message,omitempty"`
 }
 
