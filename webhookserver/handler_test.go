@@ -256,6 +256,93 @@ func TestPushWithoutAccount(t *testing.T) {
 	}
 }
 
+// What a signature cannot prove the Channel's guard must; and what names nobody's Channel
+// and bears no signature passes only on the Channel's own path.
+func TestWhatTheGuardMustProve(t *testing.T) {
+	for name, test := range map[string]struct {
+		proof                platform.Proof
+		token, cidr          bool
+		common, atTheChannel int
+	}{
+		"signed":                         {platform.ProofSigned, false, false, 200, 200},
+		"nobody signs":                   {platform.ProofNone, false, false, 200, 200},
+		"missing, nothing proves it":     {platform.ProofMissing, false, false, 403, 403},
+		"missing, a token":               {platform.ProofMissing, true, false, 403, 200},
+		"missing, an address":            {platform.ProofMissing, false, true, 403, 200},
+		"unchecked, nothing proves it":   {platform.ProofUnchecked, false, false, 503, 503},
+		"unchecked, a token":             {platform.ProofUnchecked, true, false, 200, 200},
+		"unchecked, a token, an address": {platform.ProofUnchecked, true, true, 200, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var decoded int
+			a := account()
+			adapter := hinting{decoded: &decoded, verify: func(platform.Credentials) (platform.Proof, error) { return test.proof, nil }}
+			a.Receiver = adapter
+			if test.token {
+				a.Guard.Tokens = []sealing.Secret{sealing.NewSecret("s3cret")}
+			}
+			if test.cidr {
+				a.Guard.Networks = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} // httptest's
+			}
+			b := with(a, nil)
+			options := b.options()
+			options.Receivers[v1alpha1.PlatformFliggy] = adapter
+			for prefix, want := range map[string]int{byAccount: test.common, byChannel: test.atTheChannel} {
+				b.recorded = nil
+				w := post(webhookserver.NewHandler(options), prefix+orderTail+"?token=s3cret", sample(t, "order-refund.json"))
+				if w.Code != want || (len(b.recorded) == 1) != (want == 200) {
+					t.Errorf("%s: %d, recorded %d times; want %d", prefix, w.Code, len(b.recorded), want)
+				}
+				if !test.token {
+					continue
+				}
+				b.recorded = nil
+				if w := post(webhookserver.NewHandler(options), prefix+orderTail+"?token=wrong", sample(t, "order-refund.json")); w.Code != 403 || len(b.recorded) != 0 {
+					t.Errorf("%s, wrong token: %d, recorded %d times", prefix, w.Code, len(b.recorded))
+				}
+			}
+		})
+	}
+}
+
+// explaining says why in its replies.
+type explaining struct{ fliggy.Adapter }
+
+func (e explaining) Reply(path string, outcome platform.Outcome, why string) platform.Reply {
+	reply := e.Adapter.Reply(path, outcome, why)
+	reply.Body = []byte(why)
+	return reply
+}
+
+// Only what is wrong with a push itself is told to whoever sent it.
+func TestWhyIsToldOfMalformedPushesOnly(t *testing.T) {
+	for name, test := range map[string]struct {
+		body, token string
+		broken      error
+		status      int
+		why         string
+	}{
+		"malformed envelope": {body: "<xml/>", token: "s3cret", status: 400, why: "malformed push: "},
+		"malformed content":  {body: strings.Replace(sample(t, "order-refund.json"), "orderId", "noId", 1), token: "s3cret", status: 400, why: "orderId is missing"},
+		"forged":             {body: sample(t, "order-refund.json"), token: "wrong", status: 403},
+		"not recorded":       {body: sample(t, "order-refund.json"), token: "s3cret", broken: errors.New("etcd is away"), status: 503},
+		"recorded":           {body: sample(t, "order-refund.json"), token: "s3cret", status: 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := account()
+			a.Receiver, a.Guard.Tokens = explaining{}, []sealing.Secret{sealing.NewSecret("s3cret")}
+			b := with(a, nil)
+			b.record = func(context.Context) (platform.Outcome, error) { return platform.OutcomeRecorded, test.broken }
+			options := b.options()
+			options.Receivers[v1alpha1.PlatformFliggy] = explaining{}
+			w := post(webhookserver.NewHandler(options), byAccount+orderTail+"?token="+test.token, test.body)
+			if w.Code != test.status || !strings.Contains(w.Body.String(), test.why) || test.why == "" && w.Body.Len() > 0 {
+				t.Errorf("%d %q, want %d with %q", w.Code, w.Body, test.status, test.why)
+			}
+		})
+	}
+}
+
 func TestSize(t *testing.T) {
 	body := sample(t, "product-info.json")
 	fill := func(size int) string { return body + strings.Repeat(" ", size-len(body)) }

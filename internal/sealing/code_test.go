@@ -69,3 +69,27 @@ func TestMadeCodesAreStableAndDistinct(t *testing.T) {
 		}
 	})
 }
+
+func TestContentIDs(t *testing.T) {
+	one, other := fixed(t, 1), fixed(t, 2)
+	if got, want := one.ContentID([]byte("{}")), one.ContentID([]byte("{}")); got != want {
+		t.Errorf("%s, then %s", got, want)
+	}
+	seen := map[string]bool{}
+	for _, sealer := range []*sealing.Sealer{one, other} {
+		for _, content := range []string{"", "{}", "{ }", `{"a":1}`} {
+			id := sealer.ContentID([]byte(content))
+			if seen[id] || id == sealer.CodeID(sealing.NewSecret(content)) || len(id) > 37 {
+				t.Errorf("%q: id %s", content, id)
+			}
+			seen[id] = true
+		}
+	}
+}
+
+// A message that came before an upgrade and comes again after it must be known again.
+func TestContentIDsNeverChange(t *testing.T) {
+	if got, want := fixed(t, 1).ContentID([]byte("{}")), "h1:200f1eafd871acaa132403e6193b7621"; got != want {
+		t.Errorf("id %s, want %s", got, want)
+	}
+}
