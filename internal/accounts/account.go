@@ -6,6 +6,7 @@ package accounts
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/platform"
@@ -72,5 +73,9 @@ func (g Guard) Admits(token sealing.Secret, from netip.Addr) bool {
 	return tokenFits && addressFits
 }
 
-// Proves reports whether a push that passed has proven its sender by that alone.
-func (g Guard) Proves() bool { return len(g.Tokens) > 0 || len(g.Networks) > 0 }
+// Proves reports whether a push that passed has proven its sender by that alone. A network
+// that every address lies in proves nothing.
+func (g Guard) Proves() bool {
+	everywhere := func(network netip.Prefix) bool { return network.Bits() == 0 }
+	return len(g.Tokens) > 0 || len(g.Networks) > 0 && !slices.ContainsFunc(g.Networks, everywhere)
+}

@@ -93,6 +93,8 @@ func TestGuardWantsBoth(t *testing.T) {
 	}{
 		"nothing": {guard(nil), false}, "a token": {guard([]string{"t"}), true},
 		"a network": {guard(nil, "10.0.0.0/8"), true}, "both": {both, true},
+		"every address": {guard(nil, "0.0.0.0/0"), false}, "every address among others": {guard(nil, "10.0.0.0/8", "::/0"), false},
+		"every address and a token": {guard([]string{"t"}, "0.0.0.0/0"), true},
 	} {
 		if test.guard.Proves() != test.proves {
 			t.Errorf("%s proves: %v", name, !test.proves)

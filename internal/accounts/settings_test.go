@@ -3,6 +3,7 @@ package accounts_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -18,6 +19,18 @@ type settled struct {
 	adapter
 	given []json.RawMessage
 	fails error
+	// lacks is what the client finds missing; decides is whether pushes decide.
+	lacks   error
+	decides bool
+}
+
+func (s *settled) PushesDecide() bool { return s.decides }
+
+func (s *settled) NewClient(account platform.Account, transport *platform.Transport) (platform.Client, error) {
+	if s.lacks != nil {
+		return nil, s.lacks
+	}
+	return s.adapter.NewClient(account, transport)
 }
 
 func (s *settled) Settings(block json.RawMessage) (any, error) {
@@ -138,4 +151,24 @@ func TestSettingsProblemIsToldFirst(t *testing.T) {
 	p.settle(errors.New("no such choice"))
 	account := p.loadAny(p.channel("main", func(c *v1alpha1.Channel) { c.Spec.CredentialsRef.Name = "none" }))
 	p.problem(account, v1alpha1.ReasonSettingsInvalid, "spec.fliggy: no such choice", true)
+}
+
+// Settings that asking needs and the Channel lacks stop our asking, not receiving, and are
+// told as such: the Secret is not to blame.
+func TestSettingsThatAskingNeeds(t *testing.T) {
+	p := open(t)
+	s := p.settle(nil)
+	s.lacks = fmt.Errorf("%w: spec.sctt.signature is not set", platform.ErrSettings)
+	s.decides = true
+	sctt := func(c *v1alpha1.Channel) { c.Spec.Platform = v1alpha1.PlatformSCTT }
+	channel := p.channel("main", sctt)
+	account := p.loadAny(channel)
+	p.problem(account, v1alpha1.ReasonSettingsInvalid, "spec.sctt.signature is not set", true)
+	if account.Client != nil || account.Receiver == nil || !account.PushesDecide {
+		t.Errorf("client %v, receiver %v, pushes decide %t", account.Client, account.Receiver, account.PushesDecide)
+	}
+	s.lacks = nil
+	if account := p.load(channel); account.Client == nil {
+		t.Error("mended, it has no client")
+	}
 }
