@@ -32,7 +32,7 @@ type OrderVoucherSpec struct {
 	// +listType=map
 	// +listMapKey=id
 	// +kubebuilder:validation:MaxItems=256
-	// +kubebuilder:validation:XValidation:rule="self.map(n, (has(n.sealed) ? size(n.sealed) : 0) + (has(n.reply) && has(n.reply.sealed) ? size(n.reply.sealed) : 0) + (has(n.codes) ? 200 * size(n.codes) : 0)).sum() <= 900000",message="the notifications weigh more than 900000: each byte sealed counts one, each code 200"
+	// +kubebuilder:validation:XValidation:rule="self.map(n, (has(n.sealed) ? size(n.sealed) : 0) + (has(n.reply) && has(n.reply.sealed) ? size(n.reply.sealed) : 0) + (has(n.codes) ? 200 * size(n.codes) : 0) + (has(n.remark) ? 3 * size(n.remark) : 0) + (has(n.cancellation) && has(n.cancellation.rules) ? 1200 * size(n.cancellation.rules) : 0)).sum() <= 900000",message="the notifications weigh more than 900000: each byte sealed counts one, each code 200, each character of a remark 3, each rule of cancelling 1200"
 	// +kubebuilder:default:={}
 	Notifications []Notification `json:"notifications"`
 

@@ -542,7 +542,12 @@ func TestNotificationsHaveAWeight(t *testing.T) {
 	replied.Reply = &v1alpha1.NotificationReply{Result: v1alpha1.ResultIssued, Sealed: strings.Repeat("a", 20000)}
 	err = c.Patch(t.Context(), order, appendNotification(t, replied))
 	refusal{"spec.notifications", metav1.CauseTypeFieldValueInvalid, "the notifications weigh more"}.check(t, err)
-	replied.Reply.Sealed = ""
+	replied.Reply = nil
+	replied.Cancellation = rules(16) // as much as 19,200 bytes
+	err = c.Patch(t.Context(), order, appendNotification(t, replied))
+	refusal{"spec.notifications", metav1.CauseTypeFieldValueInvalid, "the notifications weigh more"}.check(t, err)
+	replied.Cancellation = rules(1)
+	replied.Remark = "remark"
 	if err := c.Patch(t.Context(), order, appendNotification(t, replied)); err != nil {
 		t.Error(err)
 	}
@@ -653,7 +658,12 @@ func TestChannelBounds(t *testing.T) {
 			func(ch *v1alpha1.Channel) { ch.Spec.Sealing.Recipients = []string{"AGE-SECRET-KEY-1"} },
 			invalid("spec.sealing.recipients[0]", "should match"),
 		},
-		"name of 54": {set: func(ch *v1alpha1.Channel) { ch.Name = strings.Repeat("n", 54) }},
+		"a time zone": {set: zone("-03:30")},
+		"no time zone": {
+			zone("GMT+8"), invalid("spec.sctt.requestTimeZone", "should match"),
+		},
+		"a zone that is none": {zone("+15:00"), invalid("spec.sctt.requestTimeZone", "should match")},
+		"name of 54":          {set: func(ch *v1alpha1.Channel) { ch.Name = strings.Repeat("n", 54) }},
 		"name of 55": {
 			func(ch *v1alpha1.Channel) { ch.Name = strings.Repeat("n", 55) },
 			invalid("<nil>", "at most 54 characters"), // what the API server calls the root,
@@ -671,6 +681,12 @@ func TestChannelBounds(t *testing.T) {
 func resync(interval time.Duration) func(*v1alpha1.Channel) {
 	return func(ch *v1alpha1.Channel) {
 		ch.Spec.Products.ResyncInterval = &metav1.Duration{Duration: interval}
+	}
+}
+
+func zone(text string) func(*v1alpha1.Channel) {
+	return func(ch *v1alpha1.Channel) {
+		ch.Spec.Platform, ch.Spec.SCTT = v1alpha1.PlatformSCTT, &v1alpha1.SCTTChannel{RequestTimeZone: text}
 	}
 }
 
@@ -782,6 +798,24 @@ func TestOrderBounds(t *testing.T) {
 			}),
 			invalid("spec.notifications[0].refund.amount.currency", "should match"),
 		},
+		"a price whose currency is not clear": {set: notified(func(n *v1alpha1.Notification) {
+			n.Price = &v1alpha1.OrderPrice{Text: "120 ¥"}
+		})},
+		"a price without a text": {
+			notified(func(n *v1alpha1.Notification) {
+				n.Price = &v1alpha1.OrderPrice{Money: &v1alpha1.Money{Currency: "CNY", Amount: 1}}
+			}),
+			refusal{"spec.notifications[0].price.text", metav1.CauseTypeFieldValueRequired, ""},
+		},
+		"16 rules of cancelling": {set: notified(func(n *v1alpha1.Notification) { n.Cancellation = rules(16) })},
+		"17 rules of cancelling": {
+			notified(func(n *v1alpha1.Notification) { n.Cancellation = rules(17) }),
+			refusal{"spec.notifications[0].cancellation.rules", metav1.CauseTypeTooMany, "at most 16"},
+		},
+		"a form that is none": {
+			notified(func(n *v1alpha1.Notification) { n.Codes = codes(1); n.Codes[0].Form = "9" }),
+			refusal{"spec.notifications[0].codes[0].form", metav1.CauseTypeFieldValueNotSupported, "QRCode"},
+		},
 		"two decisions on one refund": {
 			func(ov *v1alpha1.OrderVoucher) {
 				ov.Spec.RefundDecisions = []v1alpha1.RefundDecision{{RefundID: "r"}, {RefundID: "r", Approve: true}}
@@ -796,6 +830,10 @@ func TestOrderBounds(t *testing.T) {
 			test.want.check(t, c.Create(t.Context(), order))
 		})
 	}
+}
+
+func rules(n int) *v1alpha1.Cancellation {
+	return &v1alpha1.Cancellation{Type: v1alpha1.CancellationByRule, Rules: make([]v1alpha1.CancellationRule, n)}
 }
 
 func codes(n int) []v1alpha1.Code {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -28,9 +29,9 @@ const (
 	// keepNotifications and keepWeight are what a full list (256 notifications, or 900000
 	// of weight) is compacted to, where it can be.
 	keepNotifications, keepWeight = 192, 600_000
-	// codeWeight is what a code counts beside a byte of sealed body; the schema's rule on
-	// spec.notifications counts the same.
-	codeWeight = 200
+	// What a code, a rule of cancelling and a character of a remark count beside a byte of
+	// sealed body; the schema's rule on spec.notifications counts the same.
+	codeWeight, ruleWeight, remarkWeight = 200, 1200, 3
 )
 
 // recordOrder appends a notification to its OrderVoucher. The API server refuses a
@@ -145,9 +146,8 @@ func superfluous(voucher *v1alpha1.OrderVoucher) map[string]bool {
 	count, weight := len(voucher.Spec.Notifications), 0
 	weights, replied := map[string]int{}, map[string]int{}
 	for _, n := range voucher.Spec.Notifications {
-		weights[n.ID] = len(n.Sealed) + codeWeight*len(n.Codes)
+		weights[n.ID] = weigh(n)
 		if n.Reply != nil {
-			weights[n.ID] += len(n.Reply.Sealed)
 			replied[n.ID] = 1
 		}
 		weight += weights[n.ID]
@@ -165,6 +165,17 @@ func superfluous(voucher *v1alpha1.OrderVoucher) map[string]bool {
 		}
 	}
 	return drop
+}
+
+func weigh(n v1alpha1.Notification) int {
+	weight := len(n.Sealed) + codeWeight*len(n.Codes) + remarkWeight*utf8.RuneCountInString(n.Remark)
+	if n.Reply != nil {
+		weight += len(n.Reply.Sealed)
+	}
+	if n.Cancellation != nil {
+		weight += ruleWeight * len(n.Cancellation.Rules)
+	}
+	return weight
 }
 
 // issues is 1 for a notification that issued codes, or asked for them, else 0.
