@@ -90,17 +90,18 @@ type Claim struct {
 func Fold(notifications []v1alpha1.Notification, evidence Evidence) Outcome {
 	told := read(notifications, evidence.Given)
 	if evidence.Answer == nil {
-		return settle(told, look(told.answer(evidence.Trusted)), nil)
+		seen := look(told.answer(evidence.Trusted))
+		return settle(told, seen, told.awaits(seen) || told.onlyAnnounced(), nil)
 	}
 	seen := look(evidence.Answer)
-	return settle(told, seen, unconfirmed(told, seen))
+	return settle(told, seen, told.awaits(seen), unconfirmed(told, seen))
 }
 
 // settle writes down what is seen, and the pushed requests that still stand beside it.
-func settle(told pushed, seen view, doubts []Claim) Outcome {
+func settle(told pushed, seen view, awaited bool, doubts []Claim) Outcome {
 	refunds := append(seen.listedRefunds(), told.standing(seen)...)
 	requested := seen.refundRequested(refunds)
-	phase := seen.phase(requested, told.awaits(seen), told.lifecycle())
+	phase := seen.phase(requested, awaited, told.lifecycle())
 	return Outcome{
 		Status: v1alpha1.OrderVoucherStatus{
 			Phase:   phase,

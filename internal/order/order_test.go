@@ -285,7 +285,7 @@ func TestFold(t *testing.T) {
 			phase: v1alpha1.OrderIssued, doubts: []string{"Refunded says refunded"},
 		},
 		"answer: a code is gone with its cancelled order": {
-			pushes: pushes{push("1", issued, 0, two)}, answer: &Answer{State: Cancelled},
+			pushes: pushes{push("1", issued, 0, succeeded(true), two)}, answer: &Answer{State: Cancelled},
 			phase: v1alpha1.OrderCancelled, final: true,
 		},
 		"answer: partly refunded, all was pushed": {
@@ -382,8 +382,12 @@ func TestFold(t *testing.T) {
 			phase: v1alpha1.OrderIssued, codes: "1", used: "0/1",
 		},
 		"answer: paid, codes requested and pushed": {
-			pushes: pushes{push("1", wanted, 0, units, pending), push("2", issued, 0, two)}, answer: &Answer{State: Paid},
+			pushes: pushes{push("1", wanted, 0, units, pending), push("2", issued, 0, succeeded(true), two)}, answer: &Answer{State: Paid},
 			phase: v1alpha1.OrderPaid, doubts: []string{"CodesIssued says a••• issued, and 1 more"},
+		},
+		"answer: lists codes, announced only": {
+			pushes: pushes{push("1", issued, 0, two)}, answer: &Answer{State: Paid, Codes: []v1alpha1.Code{code("a", 2, 0, 0), code("b", 1, 0, 0)}},
+			phase: v1alpha1.OrderIssued, codes: "2", used: "0/3",
 		},
 		"answer: pending, codes are requested": {
 			pushes: pushes{push("1", wanted, 0, units, pending)}, answer: &Answer{State: Pending},
@@ -402,7 +406,7 @@ func TestFold(t *testing.T) {
 			phase: v1alpha1.OrderIssuing,
 		},
 		"trusted: codes requested and issued": {
-			trusted: true, pushes: pushes{push("1", wanted, 1, units, pending), push("2", issued, 0, two)},
+			trusted: true, pushes: pushes{push("1", wanted, 1, units, pending), push("2", issued, 0, succeeded(true), two)},
 			phase: v1alpha1.OrderIssued, codes: "2", used: "0/3",
 		},
 		"unproven: codes requested": {
@@ -456,8 +460,49 @@ func TestFold(t *testing.T) {
 			trusted: true, pushes: pushes{push("1", issued, 0)},
 			phase: v1alpha1.OrderIssuing,
 		},
-		"trusted: issued": {
+		"trusted: announced by name": {
 			trusted: true, pushes: pushes{push("1", issued, 0, two)},
+			phase: v1alpha1.OrderIssuing, codes: "2", used: "0/3",
+		},
+		"trusted: announced by name after others were issued": {
+			trusted: true,
+			pushes:  pushes{push("2", issued, 9, two), push("1", issued, 0, succeeded(true), naming(code("b", 1, -1, -1), code("c", 1, -1, -1)))},
+			phase:   v1alpha1.OrderIssued, codes: "3", used: "0/4",
+		},
+		"trusted: announced by name, and failed": {
+			trusted: true, pushes: pushes{push("2", issued, 0, two), push("1", issued, 0, succeeded(false), naming(code("c", 1, -1, -1)))},
+			phase: v1alpha1.OrderFailed, codes: "2", used: "0/3", final: true,
+		},
+		"trusted: announced by name, and used": {
+			trusted: true, pushes: pushes{push("1", issued, 0, two), push("2", used, 0, naming(code("a", -1, 1, -1)))},
+			phase: v1alpha1.OrderPartlyUsed, codes: "2", used: "1/3",
+		},
+		"trusted: announced by name, used, and not": {
+			trusted: true, pushes: pushes{push("1", issued, 0, two), push("2", unused, 0, naming(code("a", -1, -1, -1)))},
+			phase: v1alpha1.OrderIssued, codes: "2", used: "0/3",
+		},
+		"trusted: announced by name, and refunded in part": {
+			trusted: true, pushes: pushes{push("1", issued, 0, two), push("2", refunded, 0, naming(code("a", -1, -1, 1)))},
+			phase: v1alpha1.OrderPartlyRefunded, codes: "2", used: "0/3",
+		},
+		"trusted: announced by name, and cancelled": {
+			trusted: true, pushes: pushes{push("1", issued, 0, two), push("2", cancelled, 0, succeeded(true))},
+			phase: v1alpha1.OrderCancelled, codes: "2", used: "0/3", final: true,
+		},
+		"trusted: failed and cancelled": {
+			trusted: true, pushes: pushes{push("1", issued, 0, succeeded(false)), push("2", cancelled, 9, succeeded(true))},
+			phase: v1alpha1.OrderFailed, final: true,
+		},
+		"trusted: cancelling failed, or waits": {
+			trusted: true,
+			pushes: pushes{
+				push("1", issued, 0, succeeded(true), two), push("2", cancelled, 9, succeeded(false)),
+				push("3", v1alpha1.NotificationStatusChanged, 9),
+			},
+			phase: v1alpha1.OrderIssued, codes: "2", used: "0/3",
+		},
+		"trusted: issued": {
+			trusted: true, pushes: pushes{push("1", issued, 0, succeeded(true), two)},
 			phase: v1alpha1.OrderIssued, codes: "2", used: "0/3",
 		},
 		"trusted: issued without codes": {
@@ -469,20 +514,20 @@ func TestFold(t *testing.T) {
 			phase: v1alpha1.OrderFailed, final: true,
 		},
 		"trusted: issued, and failed in another attempt": {
-			trusted: true, pushes: pushes{push("1", issued, 1, succeeded(false)), push("2", issued, 0, two)},
+			trusted: true, pushes: pushes{push("1", issued, 1, succeeded(false)), push("2", issued, 0, succeeded(true), two)},
 			phase: v1alpha1.OrderIssued, codes: "2", used: "0/3",
 		},
 		"trusted: cancelled": {
-			trusted: true, pushes: pushes{push("1", cancelled, 0), push("2", issued, 9, two)},
+			trusted: true, pushes: pushes{push("1", cancelled, 0), push("2", issued, 9, succeeded(true), two)},
 			phase: v1alpha1.OrderCancelled, codes: "2", used: "0/3", final: true,
 		},
 		"trusted: partly used": {
-			trusted: true, pushes: pushes{push("1", issued, 0, two), push("2", used, 1, naming(code("a", -1, 1, -1)))},
+			trusted: true, pushes: pushes{push("1", issued, 0, succeeded(true), two), push("2", used, 1, naming(code("a", -1, 1, -1)))},
 			phase: v1alpha1.OrderPartlyUsed, codes: "2", used: "1/3",
 		},
 		"trusted: used whole, without numbers": {
 			trusted: true,
-			pushes:  pushes{push("1", issued, 0, two), push("2", used, 1, naming(code("a", -1, -1, -1), code("b", -1, -1, -1)))},
+			pushes:  pushes{push("1", issued, 0, succeeded(true), two), push("2", used, 1, naming(code("a", -1, -1, -1), code("b", -1, -1, -1)))},
 			phase:   v1alpha1.OrderUsed, codes: "2", used: "3/3", final: true,
 		},
 		"trusted: a use cancelled": {
@@ -536,7 +581,16 @@ func TestFold(t *testing.T) {
 		// Pushes that are not proven, and no answer (yet).
 		"unproven: nothing":   {phase: v1alpha1.OrderPending},
 		"unproven: paid":      {pushes: pushes{push("1", paidFor, 0)}, phase: v1alpha1.OrderPaid},
-		"unproven: issued":    {pushes: pushes{push("1", issued, 0, two)}, phase: v1alpha1.OrderIssued, codes: "2", used: "0/3"},
+		"unproven: issued":    {pushes: pushes{push("1", issued, 0, succeeded(true), two)}, phase: v1alpha1.OrderIssued, codes: "2", used: "0/3"},
+		"unproven: announced": {pushes: pushes{push("1", issued, 0, two)}, phase: v1alpha1.OrderIssuing, codes: "2", used: "0/3"},
+		"unproven: announced by name, and used": {
+			pushes: pushes{push("1", issued, 0, two), push("2", used, 0, naming(code("a", 2, 2, -1)))},
+			phase:  v1alpha1.OrderIssued, codes: "2", used: "0/3",
+		},
+		"unproven: announced by name, and failed": {
+			pushes: pushes{push("1", issued, 0, two), push("2", issued, 0, succeeded(false))},
+			phase:  v1alpha1.OrderIssuing, codes: "2", used: "0/3",
+		},
 		"unproven: failed":    {pushes: pushes{push("1", issued, 0, succeeded(false))}, phase: v1alpha1.OrderIssuing},
 		"unproven: cancelled": {pushes: pushes{push("1", cancelled, 0)}, phase: v1alpha1.OrderPending},
 		"unproven: used": {
@@ -544,7 +598,7 @@ func TestFold(t *testing.T) {
 			phase:  v1alpha1.OrderIssued, codes: "1", used: "0/2",
 		},
 		"unproven: refunded": {
-			pushes: pushes{push("1", issued, 0, two), push("2", refunded, 0, refund(v1alpha1.NotifiedRefund{Full: true, Amount: yuan(1)}))},
+			pushes: pushes{push("1", issued, 0, succeeded(true), two), push("2", refunded, 0, refund(v1alpha1.NotifiedRefund{Full: true, Amount: yuan(1)}))},
 			phase:  v1alpha1.OrderIssued, codes: "2", used: "0/3", refunded: "0.00 CNY",
 		},
 		"unproven: refund requested": {
@@ -584,6 +638,31 @@ func TestFold(t *testing.T) {
 				t.Errorf("final %t, want %t", got.Final, test.final)
 			}
 		})
+	}
+}
+
+// What no push tells of a code is not told in the status, and the totals are numbers.
+func TestFoldUseThatIsNotToldIsAbsent(t *testing.T) {
+	all := pushes{
+		push("1", issued, 0, succeeded(true), naming(code("a", 1, -1, -1), code("b", 1, -1, -1), code("c", 1, -1, -1))),
+		push("2", used, 1, naming(code("b", 1, 1, -1))), push("3", unused, 2, naming(code("c", 1, 0, -1))),
+	}
+	told := func(evidence Evidence) (counts []*int64) {
+		status := Fold(all, evidence).Status
+		for _, c := range status.Codes {
+			counts = append(counts, c.Used)
+		}
+		if want := *counts[1]; status.Totals.Used != want {
+			t.Errorf("%+v: the totals say %d used", evidence, status.Totals.Used)
+		}
+		return counts
+	}
+	none, one := ptr.To[int64](0), ptr.To[int64](1)
+	if diff := cmp.Diff([]*int64{nil, one, none}, told(Evidence{Trusted: true})); diff != "" {
+		t.Errorf("trusted: want -, got +:\n%s", diff)
+	}
+	if diff := cmp.Diff([]*int64{none, none, none}, told(Evidence{})); diff != "" {
+		t.Errorf("unproven: want -, got +:\n%s", diff)
 	}
 }
 

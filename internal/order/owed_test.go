@@ -45,15 +45,16 @@ func TestOwed(t *testing.T) {
 		status v1alpha1.OrderVoucherStatus
 		want   []string
 	}{
-		"nothing asked":  {pushes: pushes{push("1", issued, 0, units), push("2", requested, 0, r1)}},
+		"nothing asked":  {pushes: pushes{push("1", issued, 0, succeeded(true), units), push("2", requested, 0, r1)}},
 		"codes":          {pushes: pushes{codes}, want: []string{"1"}},
 		"codes answered": {pushes: pushes{codes}, status: v1alpha1.OrderVoucherStatus{Answers: told("1", v1alpha1.ResultIssued)}},
 		"codes, another answered": {pushes: pushes{codes}, status: v1alpha1.OrderVoucherStatus{Answers: told("0", v1alpha1.ResultIssued)},
 			want: []string{"1"}},
 		"codes issued at once":           {pushes: pushes{push("1", wanted, 0, units, replied(v1alpha1.ResultIssued))}},
-		"codes issued later":             {pushes: pushes{codes, push("2", issued, 6, units)}},
-		"codes issued, nobody says when": {pushes: pushes{push("2", wanted, 0, units, pending), push("1", issued, 0, units)}},
-		"codes issued before":            {pushes: pushes{codes, push("2", issued, 4, units)}, want: []string{"1"}},
+		"codes issued later":             {pushes: pushes{codes, push("2", issued, 6, succeeded(true), units)}},
+		"codes issued, nobody says when": {pushes: pushes{push("2", wanted, 0, units, pending), push("1", issued, 0, succeeded(true), units)}},
+		"codes announced later":          {pushes: pushes{codes, push("2", issued, 6, units)}, want: []string{"1"}},
+		"codes issued before":            {pushes: pushes{codes, push("2", issued, 4, succeeded(true), units)}, want: []string{"1"}},
 		"issuing failed":                 {pushes: pushes{codes, push("2", issued, 6, succeeded(false))}, want: []string{"1"}},
 		"codes requested again":          {pushes: pushes{codes, push("2", wanted, 6, units, pending)}, want: []string{"2"}},
 		"codes shown":                    {pushes: pushes{codes}, status: confirmed(v1alpha1.OrderIssued, code("a", 1, 0, 0))},

@@ -210,6 +210,20 @@ func (p *pushed) awaits(seen view) bool {
 	return p.wanted != nil && issuing(p.issue) != issueDone && !given && !slices.ContainsFunc(seen.Codes, isIssued)
 }
 
+// onlyAnnounced reports whether pushes speak of codes to come and of none that were
+// issued: a code that was used or refunded was. For where pushes alone are looked at.
+func (p *pushed) onlyAnnounced() bool {
+	if p.issue == nil || issuing(p.issue) == issueDone {
+		return false
+	}
+	for _, c := range p.codes {
+		if c.used.by != nil || c.refunded.by != nil {
+			return false
+		}
+	}
+	return true
+}
+
 // isIssued: the code itself was told, or it was used or refunded. A platform that has an
 // id of its own for each unit of an order may list the units before they have codes: then
 // the hint is the id's.
@@ -293,12 +307,16 @@ func (c *pushedCode) place() mention {
 }
 
 // status is the code as pushes tell it; a use or refund that is not trusted is not told.
+// Where pushes are all there is, a use that none of them speaks of is not known.
 func (c *pushedCode) status(trusted bool) v1alpha1.Code {
-	code := v1alpha1.Code{ID: c.id, Hint: c.hint.code.Hint, Ref: c.hint.code.Ref, Form: c.hint.code.Form, Persons: c.persons.code.Persons, Used: ptr.To[int64](0)}
+	code := v1alpha1.Code{ID: c.id, Hint: c.hint.code.Hint, Ref: c.hint.code.Ref, Form: c.hint.code.Form, Persons: c.persons.code.Persons}
 	if !trusted {
+		code.Used = ptr.To[int64](0)
 		return code
 	}
-	code.Used = ptr.To(c.uses())
+	if c.used.by != nil {
+		code.Used = ptr.To(c.uses())
+	}
 	if c.refunded.by != nil {
 		code.Refunded = ptr.To(c.whole(c.refunded.code.Refunded))
 	}
@@ -369,7 +387,7 @@ func (r *pushedRefund) status() v1alpha1.Refund {
 }
 
 // How far issuing has come. That codes were issued outranks a failure, which may have
-// been an earlier attempt's.
+// been an earlier attempt's, and both outrank that codes are to come.
 const (
 	issueUnknown = iota
 	issueAnnounced
@@ -383,10 +401,10 @@ func issuing(n *v1alpha1.Notification) int {
 		return issueUnknown
 	case failed(n):
 		return issueFailed
-	case n.Succeeded != nil || len(n.Codes) > 0:
+	case n.Succeeded != nil:
 		return issueDone
 	}
-	return issueAnnounced
+	return issueAnnounced // though it may name codes
 }
 
 // failed: the push says that what it names did not come about. A push that does not say
