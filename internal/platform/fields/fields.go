@@ -248,6 +248,20 @@ func (o Object) LocalTime(name string) time.Time {
 	return at
 }
 
+// LocalDay reads yyyy-MM-dd as the midnight in China of that day; zero if absent.
+func (o Object) LocalDay(name string) time.Time {
+	text, _ := o.scalar(name)
+	if text == "" {
+		return time.Time{}
+	}
+	day, err := time.ParseInLocation(time.DateOnly, text, China)
+	if err != nil {
+		o.Fail(name, "is not a day yyyy-MM-dd")
+		return time.Time{}
+	}
+	return day
+}
+
 func parseLocal(text string) (time.Time, bool) {
 	at, err := time.ParseInLocation(time.DateTime, text, China)
 	// The length refuses fractions of a second, which time.Parse accepts unasked.
@@ -277,7 +291,7 @@ func (o Object) Objects(name string) []Object {
 	for i, raw := range o.list(name) {
 		inner := Object{path: fmt.Sprintf("%s%s[%d].", o.path, name, i), fault: o.fault}
 		if err := json.Unmarshal(raw, &inner.fields); err != nil {
-			o.Fail(name, "is not a list of JSON objects")
+			o.Fail(fmt.Sprintf("%s[%d]", name, i), "is not a JSON object")
 		}
 		list = append(list, inner)
 	}
