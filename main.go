@@ -40,6 +40,7 @@ import (
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/platform/douyin"
 	"github.com/laidoulaile/channel-operator/internal/platform/fliggy"
+	"github.com/laidoulaile/channel-operator/internal/platform/sctt"
 	"github.com/laidoulaile/channel-operator/webhookserver"
 )
 
@@ -50,6 +51,7 @@ var version = "dev"
 var adapters = map[v1alpha1.Platform]platform.Adapter{
 	v1alpha1.PlatformFliggy: fliggy.Adapter{},
 	v1alpha1.PlatformDouyin: douyin.Adapter{},
+	v1alpha1.PlatformSCTT:   sctt.Adapter{},
 }
 
 // shutdownTimeout is how long everything gets to finish, the accepted pushes first.
