@@ -1,5 +1,5 @@
 // Package platformtest is the other side of the boundary: fake platforms with
-// scriptable faults (Fliggy, Douyin), and the suite that every adapter runs (Conformance).
+// scriptable faults (Fliggy, Douyin, SCTT), and the suite that every adapter runs (Conformance).
 //
 // A fake is written from the protocol page alone and shares no code with the adapter
 // it meets, so that one misreading cannot hide in both. It holds state that a test or
