@@ -38,10 +38,16 @@ type Subject struct {
 	Verdict func(path string, reply platform.Reply) Verdict
 	// RefusedInBody are the paths where a refusal is a 200 whose body refuses.
 	RefusedInBody []string
+	// Unsigned is what a push without a signature proves: ProofNone where the platform signs
+	// none, ProofMissing where it may leave it out. Empty: it must not, and is forged.
+	Unsigned platform.Proof
 
 	// NoProducts, NoOrders and NoNotices declare what the platform cannot be asked, and
 	// NoAnswers that it is told nothing that it waits for.
 	NoProducts, NoOrders, NoNotices, NoAnswers bool
+	// RefusalsUnknown: the platform does not say what it answers to bad credentials and about
+	// what it does not have. Any error will do that does not claim that something is gone.
+	RefusalsUnknown bool
 	// Start serves a fresh fake until the test ends.
 	Start func(*testing.T) Running
 	// Product is one that the fake has; UnknownProduct is not there. Unused with NoProducts.
@@ -112,6 +118,12 @@ type Sample struct {
 	// SignedHeaders and SignedQuery name the headers and parameters that hold the signature
 	// or are under it: altered or missing, the push is refused.
 	SignedHeaders, SignedQuery []string
+	// SignedFields are the fields of a JSON body that hold the signature or are under it,
+	// where it does not cover the others; nil: it covers the whole body.
+	SignedFields []string
+	// Resent is the same push sent again, with another time and signature, and Changed says
+	// something else of the same orders. Needed where the id is made of the content.
+	Resent, Changed []byte
 	// Foreign: rightly signed, and about another account than ours.
 	Foreign bool
 	// Echo is the body that a Challenge must be answered with; nil for any other push.

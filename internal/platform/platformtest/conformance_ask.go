@@ -171,6 +171,19 @@ func (a asking) failed(err error, kind platform.Kind, reasons ...platform.Reason
 	return a.holdsNone(err)
 }
 
+// refused is failed, where the platform says how it refuses; where it does not, any error
+// will do but one that claims to know that something is gone.
+func (a asking) refused(err error, kind platform.Kind, reason platform.Reason) error {
+	if !a.subject.RefusalsUnknown {
+		return a.failed(err, kind, reason)
+	}
+	e, ok := errors.AsType[*platform.Error](err)
+	if !ok || e.Op == "" || e.Kind == platform.Gone {
+		return fmt.Errorf("want an *Error with an Op, of any kind but Gone, not %s", told(err))
+	}
+	return a.holdsNone(err)
+}
+
 // holdsNone reports a secret in an error, also in a part of it that it does not show.
 func (a asking) holdsNone(err error) error {
 	text := fmt.Sprintf("%v %+v", err, err)
@@ -203,7 +216,7 @@ func checkCredentials(a asking) error {
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	if err := a.failed(bad.Check(ctx), platform.Refused, platform.ReasonCredentials); err != nil {
+	if err := a.refused(bad.Check(ctx), platform.Refused, platform.ReasonCredentials); err != nil {
 		errs = append(errs, fmt.Errorf("bad credentials: %w", err))
 	}
 	return errors.Join(errs...)
@@ -221,6 +234,9 @@ func checkDeclared(a asking) error {
 	_, notices := c.(platform.NoticeClient)
 	if products == s.NoProducts || orders == s.NoOrders || answers == s.NoAnswers || notices == s.NoNotices {
 		return fmt.Errorf("the client asks for products: %t, orders: %t, notices: %t, and answers: %t; declared otherwise", products, orders, notices, answers)
+	}
+	if decide := s.Adapter.PushesDecide(); decide == orders {
+		return fmt.Errorf("the client asks for orders: %t, and pushes decide: %t", orders, decide)
 	}
 	if s.NoNotices {
 		return nil
@@ -243,7 +259,7 @@ func checkQuestions(a asking) error {
 		}
 		err = q.ask(context.Background(), c)
 		if q.unknown {
-			err = a.failed(err, platform.Gone, platform.ReasonNotFound)
+			err = a.refused(err, platform.Gone, platform.ReasonNotFound)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", q.name, err))
@@ -271,10 +287,11 @@ func checkProducts(a asking) error {
 	return checkProduct(whole)
 }
 
-// checkProduct checks that a product can be shown in a status.
+// checkProduct checks that a product can be shown in a status. Without a currency there
+// are no prices, and a note that says why.
 func checkProduct(p platform.Product) error {
-	if len(p.Currency) != 3 {
-		return fmt.Errorf("currency %q", p.Currency)
+	if len(p.Currency) != 3 && (p.Currency != "" || p.Note == "") {
+		return fmt.Errorf("currency %q, and the note %q", p.Currency, p.Note)
 	}
 	var errs []error
 	for _, sku := range p.SKUs {
@@ -285,6 +302,9 @@ func checkProduct(p platform.Product) error {
 				errs = append(errs, fmt.Errorf("day %q is no date or is named twice", day.Date))
 			}
 			named[day.Date] = true
+			if p.Currency == "" && (day.Amount != nil || day.Market != nil) {
+				errs = append(errs, fmt.Errorf("day %s has a price in no currency", day.Date))
+			}
 			errs = append(errs, positive("Amount", day.Amount), positive("Market", day.Market), positive("Stock", day.Stock))
 		}
 	}

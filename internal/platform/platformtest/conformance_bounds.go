@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -17,6 +18,18 @@ import (
 const (
 	maxID     = 128
 	maxReason = 512
+	// maxPrefix is how long an id may be that has a hash of the content behind it.
+	maxPrefix = 90
+)
+
+// creditPattern is a plain decimal.
+var creditPattern = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?$`)
+
+// forms and cancellationTypes are the API's.
+var (
+	forms = []string{"", platform.FormPDF, platform.FormBarcode, platform.FormQRCode, platform.FormConfirmationNumber, platform.FormURL}
+
+	cancellationTypes = []string{"", "NotCancellable", "Manual", "ByRule", "NoRefundOrChange", "FreeBeforeReservation"}
 )
 
 // kinds are the API's types of order notifications.
@@ -44,6 +57,12 @@ func checkEvent(e platform.Event) error {
 		set++
 		errs = append(errs, required("MessageID", n.MessageID), required("PlatformType", n.PlatformType), bounded("Subject", n.Subject, maxID), bounded("Detail", n.Detail, maxReason))
 	}
+	if c := e.Credit; c != nil {
+		set++
+		if len(c.Amount) > 32 || !creditPattern.MatchString(c.Amount) {
+			errs = append(errs, fmt.Errorf("a credit of %.40q is no plain decimal", c.Amount))
+		}
+	}
 	if set != 1 {
 		errs = append(errs, fmt.Errorf("an event with %d facts", set))
 	}
@@ -54,6 +73,13 @@ func checkNotification(o *platform.OrderNotification) error {
 	errs := []error{
 		required("MessageID", o.MessageID), required("OrderID", o.OrderID), required("PlatformType", o.PlatformType),
 		bounded("OutOrderID", o.OutOrderID, maxID), bounded("Reason", o.Reason, maxReason),
+		bounded("Remark", o.Remark, maxReason), checkPrice(o.Price),
+	}
+	if len(o.Content) > 0 {
+		errs = append(errs, bounded("MessageID before a hash", o.MessageID, maxPrefix))
+	}
+	if o.Cancellation != nil && !slices.Contains(cancellationTypes, o.Cancellation.Type) {
+		errs = append(errs, fmt.Errorf("cancellation %q is none of the API's", o.Cancellation.Type))
 	}
 	if o.Replied != nil {
 		errs = append(errs, checkReplied(o))
@@ -92,7 +118,21 @@ func checkCode(c platform.Code) error {
 	if c.Text.IsZero() && c.ID == "" {
 		return errors.New("a code without text and without an id of its own")
 	}
+	if !slices.Contains(forms, c.Form) {
+		return fmt.Errorf("form %q is none of the API's", c.Form)
+	}
 	return errors.Join(bounded("code ID", c.ID, maxID), positive("Persons", c.Persons), positive("Used", c.Used), positive("Refunded", c.Refunded))
+}
+
+// checkPrice: an amount and its currency come together, or as they were written.
+func checkPrice(p *platform.Price) error {
+	if p == nil {
+		return nil
+	}
+	if (p.Amount == nil) != (p.Currency == "") || p.Currency != "" && len(p.Currency) != 3 {
+		return fmt.Errorf("a price with an amount: %t, in %q", p.Amount != nil, p.Currency)
+	}
+	return errors.Join(required("Price", p.Text), positive("Price", p.Amount))
 }
 
 func checkRefund(r platform.RefundFact) error {
@@ -140,6 +180,8 @@ func subjectOf(e platform.Event) [4]string {
 		return [4]string{"order", e.Order.MessageID, e.Order.OrderID, e.Order.OutOrderID}
 	case e.Notice != nil:
 		return [4]string{"notice", e.Notice.MessageID, e.Notice.Subject}
+	case e.Credit != nil:
+		return [4]string{"credit", e.Credit.Amount}
 	}
 	return [4]string{}
 }

@@ -34,6 +34,7 @@ var pushChecks = []check{
 	{"truncated bodies tell nothing else", checkTruncated},
 	{"hostile values stay within bounds", checkHostile},
 	{"replies follow the table", checkReplies},
+	{"copies are the same fact", checkCopies},
 	{"decoding is deterministic", checkDeterministic},
 	{"nothing secret is shown", checkShown},
 }
@@ -188,8 +189,12 @@ func checkSignatures(s Subject) error {
 		if sample.Foreign || sample.Echo != nil && !sample.Signed {
 			continue
 		}
-		if proof, err := m.Verify(s.holder(s.Good)); err != nil || (proof == platform.ProofSigned) != sample.Signed || !proofs[proof] {
-			errs = append(errs, fmt.Errorf("%s: verified as %q, %s; want it signed: %t", sample.Name, proof, told(err), sample.Signed))
+		want := s.Unsigned
+		if sample.Signed {
+			want = platform.ProofSigned
+		}
+		if proof, err := m.Verify(s.holder(s.Good)); err != nil || proof != want {
+			errs = append(errs, fmt.Errorf("%s: verified as %q, %s; want %q", sample.Name, proof, told(err), want))
 		}
 		if !sample.Signed {
 			continue
@@ -202,25 +207,52 @@ func checkSignatures(s Subject) error {
 	return errors.Join(errs...)
 }
 
-// proofs are all there are.
-var proofs = map[platform.Proof]bool{platform.ProofSigned: true, platform.ProofNone: true, platform.ProofMissing: true, platform.ProofUnchecked: true}
-
 // checkForged alters each byte of a signed body: what still opens must not verify
-// unless it still says the same.
+// unless it still says the same, or what was altered is not under the signature.
 func (s Subject) checkForged(sample Sample) error {
 	want, _ := s.decode(sample.push(sample.Body), sample.Inquiry)
 	for i := range sample.Body {
 		body := bytes.Clone(sample.Body)
 		body[i] ^= 1
 		got, err := s.decode(sample.push(body), sample.Inquiry)
-		if err != nil || got.same(want) {
+		if err != nil || sample.SignedFields == nil && got.same(want) ||
+			sample.SignedFields != nil && sameFields(sample.Body, body, sample.SignedFields) {
 			continue
 		}
-		if _, err := got.message.Verify(s.holder(s.Good)); !errors.Is(err, platform.ErrForged) {
-			return fmt.Errorf("%s: byte %d altered, and the signature holds: %s", sample.Name, i, told(err))
+		if err := s.disproved(got.message); err != nil {
+			return fmt.Errorf("%s: byte %d altered, and the signature holds: %w", sample.Name, i, err)
 		}
 	}
 	return nil
+}
+
+// disproved: the message must not verify. One whose signature is gone may prove nothing in
+// place of being forged, where the platform may leave it out.
+func (s Subject) disproved(m platform.Message) error {
+	proof, err := m.Verify(s.holder(s.Good))
+	if errors.Is(err, platform.ErrForged) || err == nil && proof == platform.ProofMissing && s.Unsigned == proof {
+		return nil
+	}
+	return fmt.Errorf("verified as %q, %s", proof, told(err))
+}
+
+// sameFields reports whether the fields of two JSON objects say the same; null and "" say
+// what an absent one does.
+func sameFields(a, b []byte, names []string) bool {
+	var x, y map[string]json.RawMessage
+	if json.Unmarshal(a, &x) != nil || json.Unmarshal(b, &y) != nil {
+		return false
+	}
+	return !slices.ContainsFunc(names, func(name string) bool { return scalarText(x[name]) != scalarText(y[name]) })
+}
+
+// scalarText is a JSON text without its quotes, or any other value as it is written.
+func scalarText(raw json.RawMessage) string {
+	text := string(raw)
+	if json.Unmarshal(raw, &text) != nil || text == "null" {
+		return strings.TrimPrefix(string(raw), "null")
+	}
+	return text
 }
 
 // checkForgedAround alters the signature, and what it covers beside the body.
@@ -238,8 +270,8 @@ func (s Subject) checkForgedAround(sample Sample) error {
 		if c, ok := m.(platform.Challenge); ok && !c.Signed() {
 			return // it signs nothing any more, and may
 		}
-		if _, err := m.Verify(s.holder(s.Good)); !errors.Is(err, platform.ErrForged) {
-			errs = append(errs, fmt.Errorf("%s: %s altered, and the signature holds: %s", sample.Name, name, told(err)))
+		if err := s.disproved(m); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %s altered, and the signature holds: %w", sample.Name, name, err))
 		}
 	}
 	for _, name := range sample.SignedHeaders {
@@ -409,8 +441,92 @@ func checkReplies(s Subject) error {
 		if got := s.Verdict(path, s.Adapter.Reply(path, "a later outcome", "")); got == Accepted {
 			errs = append(errs, fmt.Errorf("an outcome unknown to the adapter is accepted at %s", path))
 		}
+		errs = append(errs, s.checkWhy(path))
 	}
 	return errors.Join(errs...)
+}
+
+// whys are what may be wrong with a push, and what a reply must not stumble over.
+var whys = []string{"malformed push: orderlist[2].order_code is missing", "success", `"quoted" \ {"code":0}`, "two\nlines\r\n\x00", "订单\xff", strings.Repeat("x", 10_000)}
+
+// checkWhy: what is wrong with a malformed push may be said, and changes nothing else.
+func (s Subject) checkWhy(path string) error {
+	plain := s.Adapter.Reply(path, platform.OutcomeMalformed, "")
+	var errs []error
+	for _, why := range whys {
+		reply := s.Adapter.Reply(path, platform.OutcomeMalformed, why)
+		if reply.Status != plain.Status || reply.ContentType != plain.ContentType || s.Verdict(path, reply) != s.Verdict(path, plain) {
+			errs = append(errs, fmt.Errorf("malformed at %s, because of %.40q: status %d of type %q, read as %s; without a why %d, %q, %s",
+				path, why, reply.Status, reply.ContentType, s.Verdict(path, reply), plain.Status, plain.ContentType, s.Verdict(path, plain)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// fact is what tells one notification from another.
+type fact struct{ orderID, messageID, content string }
+
+func factsOf(events []platform.Event) (facts []fact, byContent bool) {
+	for _, event := range events {
+		if o := event.Order; o != nil {
+			facts = append(facts, fact{o.OrderID, o.MessageID, string(o.Content)})
+			byContent = byContent || len(o.Content) > 0
+		}
+	}
+	return facts, byContent
+}
+
+// checkCopies: where the id is made of the content, a push that is sent again is the same
+// fact, however it is written, and one that says something else is another.
+func checkCopies(s Subject) error {
+	var errs []error
+	for _, sample := range s.Samples {
+		if err := s.checkCopiesOf(sample); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", sample.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s Subject) checkCopiesOf(sample Sample) error {
+	got, err := s.decode(sample.push(sample.Body), sample.Inquiry)
+	if err != nil {
+		return err
+	}
+	want, byContent := factsOf(got.events)
+	if !byContent {
+		return nil
+	}
+	if sample.Resent == nil || sample.Changed == nil {
+		return errors.New("its id is made of its content, and the sample has no Resent or no Changed")
+	}
+	for _, body := range [][]byte{sample.Resent, respaced(sample.Body), respaced(sample.Resent)} {
+		again, err := s.decode(sample.push(body), sample.Inquiry)
+		if facts, _ := factsOf(again.events); err != nil || !slices.Equal(facts, want) {
+			return fmt.Errorf("sent again it is another fact, %s: %.200s", told(err), body)
+		}
+	}
+	changed, err := s.decode(sample.push(sample.Changed), sample.Inquiry)
+	if facts, _ := factsOf(changed.events); err != nil || slices.Equal(facts, want) {
+		return fmt.Errorf("changed it is the same fact, %s", told(err))
+	}
+	return nil
+}
+
+// respaced is a JSON body with other white space, and its fields in another order; any
+// other body as it is.
+func respaced(body []byte) []byte {
+	var value any
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber()
+	if decoder.Decode(&value) != nil {
+		return body
+	}
+	spaced, err := json.MarshalIndent(value, " ", "\t")
+	if err != nil {
+		return body
+	}
+	return spaced
 }
 
 // answersAt reports whether a push at the path may be answered with nothing to record.

@@ -94,7 +94,7 @@ func fliggySubject(t *testing.T, quirks platformtest.FliggyQuirks) platformtest.
 			return platformtest.Running{Endpoint: serve(t, fake), Inject: fake.Inject, Clear: fake.ClearFaults, Catalogue: listed(fake),
 				Secrets: []string{code1, code2, document, platformtest.FliggyTravellerMobile, platformtest.FliggyTravellerCertificate}}
 		},
-		NoNotices: true, NoAnswers: true,
+		NoNotices: true, NoAnswers: true, Unsigned: platform.ProofNone,
 		Product: "88", UnknownProduct: "7",
 		Order: platform.OrderQuestion{OrderID: orderID, OutOrderID: "T-1"}, UnknownOrder: platform.OrderQuestion{OrderID: "9007199254740999"},
 	}

@@ -9,18 +9,18 @@ import (
 const (
 	// SCTTProductID is a plain product; the next ones have sessions, nothing available, days
 	// in ranges and two units, an add-on, and a stock over all days.
-	SCTTProductID          = "300001"
-	SCTTSessionsProductID  = "300002"
-	SCTTEmptyProductID     = "300003"
-	SCTTRangesProductID    = "300004"
-	SCTTAddOnProductID     = "300005"
-	SCTTTotalProductID     = "300006"
-	SCTTBigProductID       = "9007199254740993" // above 2^53
-	SCTTOrderID            = "700001"
-	SCTTSecondOrderID      = "700002"
-	SCTTBigOrderID         = "9007199254740995"
-	scttSeeded             = 25 // products: three pages of ten
-	scttFirstProduct int64 = 300001
+	SCTTProductID               = "300001"
+	SCTTSessionsProductID       = "300002"
+	SCTTEmptyProductID          = "300003"
+	SCTTRangesProductID         = "300004"
+	SCTTAddOnProductID          = "300005"
+	SCTTTotalProductID          = "300006"
+	SCTTBigProductID            = "9007199254740993" // above 2^53
+	SCTTOrderID                 = "700001"
+	SCTTSecondOrderID           = "700002"
+	SCTTBigOrderID              = "9007199254740995"
+	scttSeeded                  = 25 // products: three pages of ten
+	scttFirstProduct      int64 = 300001
 )
 
 // seed fills the fake with a catalogue and with orders that wait.

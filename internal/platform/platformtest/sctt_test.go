@@ -355,7 +355,9 @@ func TestSCTTRefusedState(t *testing.T) {
 		"price": with(func(p *SCTTProduct) { p.Cost = "x" }),
 		"goods": with(func(p *SCTTProduct) { p.Goods = []SCTTGoods{{ID: "x"}} }),
 		"sku":   with(func(p *SCTTProduct) { p.Goods = []SCTTGoods{{ID: "1", SKUs: []SCTTSKU{{ID: "x"}}}} }),
-		"row":   with(func(p *SCTTProduct) { p.Goods = []SCTTGoods{{ID: "1", SKUs: []SCTTSKU{{ID: "1", Rows: []SCTTRow{row}}}}} }),
+		"row": with(func(p *SCTTProduct) {
+			p.Goods = []SCTTGoods{{ID: "1", SKUs: []SCTTSKU{{ID: "1", Rows: []SCTTRow{row}}}}}
+		}),
 	} {
 		if fake.PutProduct(p) == nil {
 			t.Errorf("%s: put", name)
