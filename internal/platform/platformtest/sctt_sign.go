@@ -114,3 +114,6 @@ func scttText(raw json.RawMessage) string {
 	}
 	return string(raw)
 }
+
+// Signature is the merchant's rule.
+func (f *SCTT) Signature() SCTTSignature { return f.config.Signature }
