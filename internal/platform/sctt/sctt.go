@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -108,8 +109,8 @@ func (Adapter) Settings(block json.RawMessage) (any, error) {
 	return settings, nil
 }
 
-// maxZone is how far from UTC a zone may be: the API's bound.
-const maxZone = 15 * 60 * 60
+// zone is a distance from UTC, as the API has it.
+var zone = regexp.MustCompile(`^[+-](0[0-9]|1[0-4]):[0-5][0-9]$`)
 
 // parseZone reads a distance from UTC such as +08:00; empty is the default.
 func parseZone(text string) (*time.Location, error) {
@@ -117,10 +118,10 @@ func parseZone(text string) (*time.Location, error) {
 		text = defaultZone
 	}
 	at, err := time.Parse("-07:00", text)
-	_, offset := at.Zone()
-	if err != nil || offset <= -maxZone || offset >= maxZone {
+	if err != nil || !zone.MatchString(text) {
 		return nil, fmt.Errorf("requestTimeZone %.16q is no distance from UTC such as +08:00", text)
 	}
+	_, offset := at.Zone()
 	return time.FixedZone("UTC"+text, offset), nil
 }
 

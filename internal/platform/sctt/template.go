@@ -64,14 +64,14 @@ func checkName(name string, closed bool) error {
 	case name == "":
 		return errors.New("names no field in {}")
 	case name != nameSecret && !slices.Contains(templateFields, name):
-		return fmt.Errorf("names {%s}, which is no top-level field of a call or push that holds a text or a number",
-			fields.Shorten(name, maxName))
+		return fmt.Errorf("names %s}, which is no top-level field of a call or push that holds a text or a number",
+			fields.Shorten("{"+name, maxName))
 	}
 	return nil
 }
 
 // maxName bounds what is shown of a name that is none.
-const maxName = 64
+const maxName = 65
 
 func (t template) names(field string) bool {
 	return slices.ContainsFunc(t, func(p piece) bool { return p.field == field })
