@@ -62,10 +62,11 @@ type seenOrder struct {
 	stopped  bool
 	// loading: the Channel or its account is not known yet.
 	loading bool
-	// noQuery: the platform cannot be asked for orders, and pushes alone decide.
-	noQuery bool
-	answer  *order.Answer
-	err     error
+	// pushesDecide: the platform cannot be asked for orders, and what it pushed is all there
+	// is to know.
+	pushesDecide bool
+	answer       *order.Answer
+	err          error
 	// owed are the answers that the platform waits for, and what came of telling them;
 	// mute: it cannot be told anything later.
 	owed []owed
@@ -123,16 +124,27 @@ func (r *OrderVoucherReconciler) observe(ctx context.Context, ov *v1alpha1.Order
 		seen.loading = seen.asked
 		return seen
 	}
+	if account != nil && account.PushesDecide {
+		// Nothing is asked, so nothing that hinders asking hinders this; nor is it told anything.
+		seen.pushesDecide, seen.mute = true, true
+		return seen
+	}
 	seen.notAsked = suspendedOr(ov.Spec.Suspend, notAskedChannel(channel, account, channelKey))
 	seen.stopped = !ov.Spec.Suspend && (account == nil || !account.Suspended) && !over(&ov.Status)
 	if seen.notAsked != nil || !seen.asked {
 		return seen
 	}
+	asker, ok := account.Client.(platform.OrderClient)
+	if !ok {
+		seen.notAsked = &conditions.Verdict{State: conditions.Stalled, Reason: v1alpha1.ReasonPlatformNotSupported,
+			Message: "the platform cannot be asked for orders, and its pushes do not decide"}
+		return seen
+	}
 	waiting := len(order.Owed(ov.Spec, ov.Status)) > 0
-	r.ask(ctx, ov, account, &seen, waiting, askBeforeAnswers)
+	r.ask(ctx, ov, account, asker, &seen, waiting, askBeforeAnswers)
 	if !refusesAccount(seen.err) && r.answer(ctx, ov, account, &seen) {
 		before := seen.answer
-		r.ask(ctx, ov, account, &seen, true, askAfterAnswers)
+		r.ask(ctx, ov, account, asker, &seen, true, askAfterAnswers)
 		if seen.stale = seen.err != nil && before != nil; seen.stale {
 			seen.answer, seen.err = before, nil
 		}
@@ -144,11 +156,8 @@ func (r *OrderVoucherReconciler) observe(ctx context.Context, ov *v1alpha1.Order
 }
 
 // ask asks the platform for the order; in a hurry, it does not wait longer than most.
-func (r *OrderVoucherReconciler) ask(ctx context.Context, ov *v1alpha1.OrderVoucher, account *accounts.Account, seen *seenOrder, hurry bool, most time.Duration) {
-	asker, ok := account.Client.(platform.OrderClient)
-	if seen.noQuery = !ok; !ok {
-		return
-	}
+func (r *OrderVoucherReconciler) ask(ctx context.Context, ov *v1alpha1.OrderVoucher, account *accounts.Account, asker platform.OrderClient,
+	seen *seenOrder, hurry bool, most time.Duration) {
 	if hurry {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, most)

@@ -85,10 +85,9 @@ func orderVerdict(ov *v1alpha1.OrderVoucher, status *v1alpha1.OrderVoucherStatus
 			return nil, again{}
 		}
 		return nil, again{after: max(seen.due.Sub(now), time.Second)}
-	case seen.noQuery:
+	case seen.pushesDecide:
 		fill(status, order.Fold(ov.Spec.Notifications, order.Evidence{Trusted: true, Given: status.Answers}))
-		return &conditions.Verdict{State: conditions.Ready, Reason: v1alpha1.ReasonNotConfirmable,
-			Message: "the platform offers no query for orders: this is what it pushed"}, again{}
+		return pushedVerdict(ov), again{} // a push wakes it
 	case seen.answer != nil:
 		return confirmedVerdict(ov, status, seen, now)
 	}
@@ -99,8 +98,10 @@ func orderVerdict(ov *v1alpha1.OrderVoucher, status *v1alpha1.OrderVoucherStatus
 		return nil, again{after: slowestOrderLook, failing: true}
 	}
 	// Not answered: what the platform confirmed, or proven pushes said, stays; without
-	// that, what pushes alone may say is shown.
-	if ov.Status.Confirmed == nil && !proven(ov.Status.Phase) {
+	// that, what pushes alone may say is shown. Where neither was asked nor pushed anything
+	// since, the status stays too: it may be of pushes that decided, and still would.
+	nothingNew := seen.notAsked != nil && ov.Generation == ov.Status.ObservedGeneration
+	if ov.Status.Confirmed == nil && !proven(ov.Status.Phase) && !nothingNew {
 		fill(status, order.Fold(ov.Spec.Notifications, order.Evidence{Given: status.Answers}))
 	}
 	if seen.notAsked != nil {
@@ -112,6 +113,16 @@ func orderVerdict(ov *v1alpha1.OrderVoucher, status *v1alpha1.OrderVoucherStatus
 	}
 	verdict, next := verdictOf(seen.err, "order "+ov.Spec.OrderID, slow)
 	return &verdict, next
+}
+
+// pushedVerdict is that of an order of which there is only what was pushed.
+func pushedVerdict(ov *v1alpha1.OrderVoucher) *conditions.Verdict {
+	if len(ov.Spec.Notifications) == 0 {
+		return &conditions.Verdict{State: conditions.Reconciling, Reason: v1alpha1.ReasonProgressing,
+			Message: "nothing was pushed about this order yet, and the platform offers no query"}
+	}
+	return &conditions.Verdict{State: conditions.Ready, Reason: v1alpha1.ReasonNotConfirmable,
+		Message: "the platform offers no query for orders: this is what it pushed"}
 }
 
 // proven reports whether pushes alone, unproven, never give the phase.

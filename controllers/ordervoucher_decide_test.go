@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"pgregory.net/rapid"
@@ -66,10 +67,13 @@ func confirmed(a *order.Answer) func(*v1alpha1.OrderVoucher) {
 	}
 }
 
-// taken is an order on a platform without a query.
+// taken is an order on a platform whose pushes decide.
 func taken(ov *v1alpha1.OrderVoucher) {
-	ov.Status, _ = decideOrder(ov, seenOrder{asked: true, noQuery: true}, noon.Add(-time.Hour))
+	ov.Status, _ = decideOrder(ov, seenOrder{asked: true, pushesDecide: true}, noon.Add(-time.Hour))
 }
+
+// gone is said of the Channel of an order when it is not there.
+var gone = notAskedChannel(nil, nil, anyKey)
 
 func orderAsksFor(value string) func(*v1alpha1.OrderVoucher) {
 	return func(ov *v1alpha1.OrderVoucher) {
@@ -166,27 +170,31 @@ func TestDecideOrder(t *testing.T) {
 		phase  v1alpha1.OrderPhase
 		next   again
 	}{
-		"first answer":                 {newOrder(codes), seenOrder{answer: issued()}, v1alpha1.ReasonConfirmed, true, v1alpha1.OrderIssued, again{after: firstOrderLook}},
-		"same answer":                  {newOrder(codes, confirmed(issued())), seenOrder{answer: issued()}, v1alpha1.ReasonConfirmed, true, v1alpha1.OrderIssued, half},
-		"confirmed refund":             {newOrder(codes, refund), seenOrder{answer: refunded()}, v1alpha1.ReasonConfirmed, true, v1alpha1.OrderRefunded, again{}},
-		"unconfirmed refund":           {newOrder(codes, confirmed(issued()), refund), seenOrder{answer: issued()}, v1alpha1.ReasonNotConfirmed, false, v1alpha1.OrderIssued, again{after: 5 * time.Minute}},
-		"unconfirmed, at once":         {newOrder(codes, told(v1alpha1.NotificationRefunded, 0)), seenOrder{answer: issued()}, v1alpha1.ReasonNotConfirmed, false, v1alpha1.OrderIssued, again{after: firstDoubt}},
-		"unconfirmed, for days":        {newOrder(long, told(v1alpha1.NotificationCodesIssued, -9999), told(v1alpha1.NotificationRefunded, -9999)), seenOrder{answer: issued()}, v1alpha1.ReasonNotConfirmed, false, v1alpha1.OrderIssued, slow},
-		"down, never confirmed":        {newOrder(codes, refund), seenOrder{err: errDown}, v1alpha1.ReasonProgressingWithRetry, false, v1alpha1.OrderIssued, failed},
-		"down, confirmed before":       {newOrder(confirmed(issued()), refund), seenOrder{err: errDown}, v1alpha1.ReasonProgressingWithRetry, false, v1alpha1.OrderIssued, failed},
-		"down, by itself":              {newOrder(confirmed(issued())), seenOrder{err: errDown}, v1alpha1.ReasonConfirmed, true, v1alpha1.OrderIssued, again{after: slowestOrderLook, failing: true}},
-		"not known":                    {newOrder(codes), seenOrder{err: errNotFound}, v1alpha1.ReasonNotFound, false, v1alpha1.OrderIssued, again{after: firstSlowLook}},
-		"not known any more":           {newOrder(confirmed(refunded()), refund), seenOrder{err: errNotFound}, v1alpha1.ReasonNotFound, false, v1alpha1.OrderRefunded, again{after: firstSlowLook}},
-		"refused":                      {newOrder(codes), seenOrder{err: errRequest}, v1alpha1.ReasonRefused, false, v1alpha1.OrderIssued, slow},
-		"account refused":              {newOrder(codes), seenOrder{err: errCredentials}, v1alpha1.ReasonChannelNotReady, false, v1alpha1.OrderIssued, again{after: slowestOrderLook, failing: true}},
-		"throttled by us":              {newOrder(confirmed(issued()), refund), seenOrder{err: errOwnLimit}, v1alpha1.ReasonConfirmed, true, v1alpha1.OrderIssued, inAMoment},
-		"throttled by them":            {newOrder(confirmed(issued()), refund), seenOrder{err: errTooMany}, v1alpha1.ReasonThrottled, false, v1alpha1.OrderIssued, failed},
-		"being loaded":                 {newOrder(confirmed(issued()), refund), seenOrder{loading: true}, v1alpha1.ReasonConfirmed, true, v1alpha1.OrderIssued, failed},
-		"suspended, news":              {newOrder(codes, refund), seenOrder{notAsked: suspended}, v1alpha1.ReasonSuspended, false, v1alpha1.OrderIssued, slow},
-		"suspended, no news":           {newOrder(confirmed(issued()), orderAsksFor("1")), seenOrder{notAsked: suspended}, v1alpha1.ReasonConfirmed, true, v1alpha1.OrderIssued, slow},
-		"no query":                     {newOrder(codes, refund), seenOrder{noQuery: true}, v1alpha1.ReasonNotConfirmable, true, v1alpha1.OrderRefunded, again{}},
-		"no query, suspended, no news": {newOrder(codes, refund, taken, orderAsksFor("1")), seenOrder{notAsked: suspended}, v1alpha1.ReasonNotConfirmable, true, v1alpha1.OrderRefunded, slow},
-		"no query, suspended, news":    {newOrder(codes, refund, taken, codes), seenOrder{notAsked: suspended}, v1alpha1.ReasonSuspended, false, v1alpha1.OrderRefunded, slow},
+		"first answer":                  {newOrder(codes), seenOrder{answer: issued()}, v1alpha1.ReasonConfirmed, true, v1alpha1.OrderIssued, again{after: firstOrderLook}},
+		"same answer":                   {newOrder(codes, confirmed(issued())), seenOrder{answer: issued()}, v1alpha1.ReasonConfirmed, true, v1alpha1.OrderIssued, half},
+		"confirmed refund":              {newOrder(codes, refund), seenOrder{answer: refunded()}, v1alpha1.ReasonConfirmed, true, v1alpha1.OrderRefunded, again{}},
+		"unconfirmed refund":            {newOrder(codes, confirmed(issued()), refund), seenOrder{answer: issued()}, v1alpha1.ReasonNotConfirmed, false, v1alpha1.OrderIssued, again{after: 5 * time.Minute}},
+		"unconfirmed, at once":          {newOrder(codes, told(v1alpha1.NotificationRefunded, 0)), seenOrder{answer: issued()}, v1alpha1.ReasonNotConfirmed, false, v1alpha1.OrderIssued, again{after: firstDoubt}},
+		"unconfirmed, for days":         {newOrder(long, told(v1alpha1.NotificationCodesIssued, -9999), told(v1alpha1.NotificationRefunded, -9999)), seenOrder{answer: issued()}, v1alpha1.ReasonNotConfirmed, false, v1alpha1.OrderIssued, slow},
+		"down, never confirmed":         {newOrder(codes, refund), seenOrder{err: errDown}, v1alpha1.ReasonProgressingWithRetry, false, v1alpha1.OrderIssued, failed},
+		"down, confirmed before":        {newOrder(confirmed(issued()), refund), seenOrder{err: errDown}, v1alpha1.ReasonProgressingWithRetry, false, v1alpha1.OrderIssued, failed},
+		"down, by itself":               {newOrder(confirmed(issued())), seenOrder{err: errDown}, v1alpha1.ReasonConfirmed, true, v1alpha1.OrderIssued, again{after: slowestOrderLook, failing: true}},
+		"not known":                     {newOrder(codes), seenOrder{err: errNotFound}, v1alpha1.ReasonNotFound, false, v1alpha1.OrderIssued, again{after: firstSlowLook}},
+		"not known any more":            {newOrder(confirmed(refunded()), refund), seenOrder{err: errNotFound}, v1alpha1.ReasonNotFound, false, v1alpha1.OrderRefunded, again{after: firstSlowLook}},
+		"refused":                       {newOrder(codes), seenOrder{err: errRequest}, v1alpha1.ReasonRefused, false, v1alpha1.OrderIssued, slow},
+		"account refused":               {newOrder(codes), seenOrder{err: errCredentials}, v1alpha1.ReasonChannelNotReady, false, v1alpha1.OrderIssued, again{after: slowestOrderLook, failing: true}},
+		"throttled by us":               {newOrder(confirmed(issued()), refund), seenOrder{err: errOwnLimit}, v1alpha1.ReasonConfirmed, true, v1alpha1.OrderIssued, inAMoment},
+		"throttled by them":             {newOrder(confirmed(issued()), refund), seenOrder{err: errTooMany}, v1alpha1.ReasonThrottled, false, v1alpha1.OrderIssued, failed},
+		"being loaded":                  {newOrder(confirmed(issued()), refund), seenOrder{loading: true}, v1alpha1.ReasonConfirmed, true, v1alpha1.OrderIssued, failed},
+		"suspended, news":               {newOrder(codes, refund), seenOrder{notAsked: suspended}, v1alpha1.ReasonSuspended, false, v1alpha1.OrderIssued, slow},
+		"suspended, no news":            {newOrder(confirmed(issued()), orderAsksFor("1")), seenOrder{notAsked: suspended}, v1alpha1.ReasonConfirmed, true, v1alpha1.OrderIssued, slow},
+		"pushes decide":                 {newOrder(codes, refund, orderAsksFor("1")), seenOrder{pushesDecide: true}, v1alpha1.ReasonNotConfirmable, true, v1alpha1.OrderRefunded, again{}},
+		"pushes decide, more came":      {newOrder(codes, taken, refund), seenOrder{pushesDecide: true}, v1alpha1.ReasonNotConfirmable, true, v1alpha1.OrderRefunded, again{}},
+		"pushes decide, suspended":      {newOrder(isSuspendedOrder, codes, orderAsksFor("1")), seenOrder{pushesDecide: true}, v1alpha1.ReasonNotConfirmable, true, v1alpha1.OrderIssued, again{}},
+		"pushes decide, none came":      {newOrder(orderAsksFor("1")), seenOrder{pushesDecide: true}, v1alpha1.ReasonProgressing, false, v1alpha1.OrderPending, again{}},
+		"pushes decided, Channel gone":  {newOrder(codes, taken), seenOrder{notAsked: gone, stopped: true}, v1alpha1.ReasonChannelNotReady, false, v1alpha1.OrderIssued, slow},
+		"pushes decided, gone and over": {newOrder(codes, refund, taken, orderAsksFor("1")), seenOrder{notAsked: gone}, v1alpha1.ReasonNotConfirmable, true, v1alpha1.OrderRefunded, slow},
+		"pushes decided, gone, news":    {newOrder(codes, refund, taken, codes), seenOrder{notAsked: gone}, v1alpha1.ReasonChannelNotReady, false, v1alpha1.OrderRefunded, slow},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.seen.asked = true
@@ -199,6 +207,33 @@ func TestDecideOrder(t *testing.T) {
 				t.Errorf("handled %q", status.LastHandledRequestedAt)
 			}
 		})
+	}
+}
+
+func isSuspendedOrder(ov *v1alpha1.OrderVoucher) { ov.Spec.Suspend = true }
+
+// An order that is not Ready for want of pushes says so, and is Reconciling.
+func TestOrderOfWhichNothingWasPushed(t *testing.T) {
+	status, _ := decideOrder(newOrder(), seenOrder{asked: true, pushesDecide: true}, noon)
+	if got := standing(status.Conditions); got.State != conditions.Reconciling || !strings.HasPrefix(got.Message, "nothing was pushed") {
+		t.Errorf("%+v", got)
+	}
+	status, _ = decideOrder(newOrder(told(v1alpha1.NotificationPaid, 0)), seenOrder{asked: true, pushesDecide: true}, noon)
+	if got := standing(status.Conditions); got.Message != "the platform offers no query for orders: this is what it pushed" {
+		t.Errorf("%+v", got)
+	}
+}
+
+// What proven pushes said stays when the Channel is gone: only that it is gone is new.
+func TestPushesThatDecidedOutlastTheirChannel(t *testing.T) {
+	ov := newOrder(told(v1alpha1.NotificationCodesIssued, -20), taken)
+	before := ov.Status
+	for range 3 {
+		ov.Status, _ = decideOrder(ov, seenOrder{asked: true, notAsked: gone, stopped: true}, noon)
+	}
+	diff := cmp.Diff(before, ov.Status, cmpopts.IgnoreFields(v1alpha1.OrderVoucherStatus{}, "Conditions"))
+	if diff != "" || before.Codes[0].Used != nil || ready(ov.Status.Conditions) {
+		t.Errorf("used %v, ready %v, want -, got +:\n%s", before.Codes[0].Used, ready(ov.Status.Conditions), diff)
 	}
 }
 
@@ -339,5 +374,62 @@ func checkOrder(t *rapid.T, ov *v1alpha1.OrderVoucher, seen seenOrder, status v1
 	}
 	if final := isReady && over(&status); next.after <= 0 && !final || next.after > slowestOrderLook {
 		t.Errorf("the next look is in %s, phase %s", next.after, status.Phase)
+	}
+}
+
+// TestOrdersWhosePushesDecideOverTime: whatever happens to the Channel, what was pushed is
+// shown, and the same look again is no write.
+func TestOrdersWhosePushesDecideOverTime(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ov, now := newOrder(), noon
+		r := &OrderVoucherReconciler{looks: newLooks(noon)}
+		for step := range rapid.IntRange(1, 12).Draw(t, "steps") {
+			now = now.Add(time.Duration(rapid.IntRange(1, 7200).Draw(t, "seconds")) * time.Second)
+			switch rapid.SampledFrom([]string{"push", "request", "suspend", "look", "look", "look"}).Draw(t, "step") {
+			case "push":
+				told(rapid.SampledFrom([]v1alpha1.NotificationType{v1alpha1.NotificationCodesIssued, v1alpha1.NotificationCancelled,
+					v1alpha1.NotificationStatusChanged}).Draw(t, "type"), step)(ov)
+			case "request":
+				orderAsksFor(strconv.Itoa(step))(ov)
+			case "suspend":
+				ov.Spec.Suspend = !ov.Spec.Suspend
+				ov.Generation++
+			case "look":
+				seen := seenOrder{asked: orderAsks(ov, r.due(anyKey, ov), now), due: r.due(anyKey, ov), mute: true}
+				switch rapid.SampledFrom([]string{"decided", "decided", "gone", "loading"}).Draw(t, "Channel") {
+				case "decided":
+					seen.pushesDecide = true
+				case "gone":
+					seen.mute, seen.notAsked, seen.stopped = false, gone, !ov.Spec.Suspend && !over(&ov.Status)
+				case "loading":
+					seen.loading = seen.asked
+				}
+				lookAtPushed(t, ov, seen, now)
+			}
+		}
+	})
+}
+
+func lookAtPushed(t *rapid.T, ov *v1alpha1.OrderVoucher, seen seenOrder, now time.Time) {
+	status, _ := decideOrder(ov, seen, now)
+	if !seen.loading {
+		if err := conditions.Check(status.Conditions, ov.Generation, status.ObservedGeneration); err != nil {
+			t.Errorf("conditions: %v", err)
+		}
+	}
+	before := ov.Status
+	ov.Status = status
+	if again, _ := decideOrder(ov, seen, now.Add(time.Minute)); !cmp.Equal(status, again) {
+		t.Errorf("the same look again is a write: %s", cmp.Diff(status, again))
+	}
+	if !seen.pushesDecide {
+		return
+	}
+	want := order.Fold(ov.Spec.Notifications, order.Evidence{Trusted: true}).Status
+	if status.Phase != want.Phase || !cmp.Equal(status.Codes, want.Codes) || ready(status.Conditions) != (len(ov.Spec.Notifications) > 0) {
+		t.Errorf("was %s, is %s and ready %v, and the pushes say %s", before.Phase, status.Phase, ready(status.Conditions), want.Phase)
+	}
+	if requested(ov.Annotations, status.LastHandledRequestedAt) {
+		t.Error("a request was not settled")
 	}
 }

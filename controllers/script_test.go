@@ -16,6 +16,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/accounts"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
@@ -39,6 +40,13 @@ type script struct {
 	// notices are what is said of a subject; inquired are the subjects that were asked about.
 	notices  map[string]string
 	inquired []string
+	// pushesDecide: it cannot be asked for orders, though its client could.
+	pushesDecide bool
+	// onlyChecks: its client can do no more than check the account.
+	onlyChecks bool
+	// settings, client and account are what is wrong with a Channel's block, with what its
+	// client is made of, and with the account when it is checked; nil is nothing.
+	settings, client, account error
 }
 
 // scriptedOrder is an order with units u-1, u-2, …
@@ -59,13 +67,45 @@ func newScript() *script {
 
 // DefaultEndpoint, Settings and NewClient make it an adapter.
 func (s *script) DefaultEndpoint() string                               { return "https://script.example" }
-func (s *script) PushesDecide() bool                                    { return false }
-func (s *script) Settings(json.RawMessage) (any, error)                 { return nil, nil }
 func (s *script) Paths() []string                                       { return []string{"script"} }
-func (s *script) Check(context.Context) error                           { return nil }
 func (s *script) Reply(string, platform.Outcome, string) platform.Reply { return platform.Reply{} }
+
+// set changes what the platform, or a Channel of it, is like.
+func (s *script) set(alter func(*script)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	alter(s)
+}
+
+func (s *script) PushesDecide() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pushesDecide
+}
+
+func (s *script) Settings(json.RawMessage) (any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return nil, s.settings
+}
+
 func (s *script) NewClient(platform.Account, *platform.Transport) (platform.Client, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.client != nil:
+		return nil, s.client
+	case s.onlyChecks:
+		return struct{ platform.Client }{s}, nil
+	}
 	return s, nil
+}
+
+// Check of the account.
+func (s *script) Check(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.account
 }
 
 func (s *script) Open(platform.Push) (platform.Message, error) {
@@ -276,17 +316,26 @@ func (s *script) wantsRefund(id, refundID string, deadline time.Time, names ...s
 func (s *stack) scripted() {
 	s.Helper()
 	s.secret("key")
-	s.channel("dy", func(c *v1alpha1.Channel) {
-		c.Spec.Platform, c.Spec.Account, c.Spec.Endpoint = v1alpha1.PlatformDouyin, "app", ""
-	})
+	s.channel("dy", onScript)
 	channelIs(s, "dy", v1alpha1.ReasonConnected)
+}
+
+// onScript is a Channel of the script's one account.
+func onScript(c *v1alpha1.Channel) {
+	c.Spec.Platform, c.Spec.Account, c.Spec.Endpoint = v1alpha1.PlatformDouyin, "app", ""
 }
 
 // tell has the Channel `dy` record a notification, as the webhook server would.
 func (s *stack) tell(told platform.OrderNotification) {
 	s.Helper()
-	holder, err := s.registry.ByAccount(v1alpha1.PlatformDouyin, "app")
-	must(s.T, err)
+	var holder *accounts.Account
+	s.eventually(func() (missing string) {
+		var err error
+		if holder, err = s.registry.ByAccount(v1alpha1.PlatformDouyin, "app"); err != nil {
+			missing = err.Error()
+		}
+		return missing
+	})
 	outcome, err := s.book.Record(s.Context(), holder, platform.Push{Path: "script", Body: []byte("{}"), ReceivedAt: time.Now()},
 		[]platform.Event{{Order: &told}})
 	if err != nil || outcome != platform.OutcomeRecorded {
