@@ -16,6 +16,7 @@ import (
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/accounts"
 	"github.com/laidoulaile/channel-operator/internal/conditions"
+	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/platform/platformtest"
 )
 
@@ -66,11 +67,13 @@ func TestChannelConnectsAndDiscoversItsCatalogue(t *testing.T) {
 func TestControllerLeavesTheReceivingSideItsFields(t *testing.T) {
 	s := connected(t)
 	s.push(platformtest.FliggyProductPath, s.fake.ProductPush("VACATION_RESOURCE_NEW_CHANGE", "88", time.Now()))
-	s.patchStatus("ch", `{"status":{"lastPushTime":"2026-11-22T12:00:00Z"}}`)
+	s.patchStatus("ch", `{"status":{"lastPushTime":"2026-11-22T12:00:00Z","credit":{"amount":"25.58","at":"2026-11-22T11:00:00Z"}}}`)
 	s.request(&v1alpha1.Channel{}, "ch", "1")
-	channel := channelIs(s, "ch", v1alpha1.ReasonConnected, func(c *v1alpha1.Channel) bool { return c.Status.LastHandledRequestedAt == "1" })
-	if channel.Status.LastPushTime == nil || len(channel.Status.Notices) != 1 {
-		t.Errorf("lastPushTime %v, notices %v", channel.Status.LastPushTime, channel.Status.Notices)
+	channelIs(s, "ch", v1alpha1.ReasonConnected, func(c *v1alpha1.Channel) bool { return c.Status.LastHandledRequestedAt == "1" })
+	s.patch(&v1alpha1.Channel{}, "ch", `{"spec":{"suspend":true}}`)
+	channel := channelIs(s, "ch", v1alpha1.ReasonSuspended)
+	if credit := channel.Status.Credit; channel.Status.LastPushTime == nil || len(channel.Status.Notices) != 1 || credit == nil || credit.Amount != "25.58" {
+		t.Errorf("lastPushTime %v, notices %v, credit %+v", channel.Status.LastPushTime, channel.Status.Notices, channel.Status.Credit)
 	}
 	owned := false
 	for _, entry := range channel.ManagedFields {
@@ -78,7 +81,10 @@ func TestControllerLeavesTheReceivingSideItsFields(t *testing.T) {
 			continue
 		}
 		owned = true
-		if fields := entry.FieldsV1.String(); strings.Contains(fields, "lastPushTime") || strings.Contains(fields, "notices") || !strings.Contains(fields, "f:pushURLs") {
+		fields := entry.FieldsV1.String()
+		if !strings.Contains(fields, "f:pushURLs") || slices.ContainsFunc([]string{"lastPushTime", "notices", "credit"}, func(theirs string) bool {
+			return strings.Contains(fields, theirs)
+		}) {
 			t.Errorf("the controller owns %s", fields)
 		}
 	}
@@ -107,6 +113,33 @@ func TestMissingCredentialsStallUntilTheSecretIsMade(t *testing.T) {
 	channelIs(s, "ch", v1alpha1.ReasonConnected)
 	productIs(s, "ch-88", v1alpha1.ReasonSynced)
 	orderIs(s, "ch-1", v1alpha1.ReasonConfirmed)
+}
+
+// TestUnusableSettingsStallUntilTheSpecIsRight: be they unreadable, or less than asking needs.
+func TestUnusableSettingsStallUntilTheSpecIsRight(t *testing.T) {
+	s := start(t)
+	s.script.set(func(p *script) { p.settings = errors.New("signature.message names {foo}") })
+	s.secret("key")
+	s.channel("dy", onScript)
+	const why = "spec.douyin: signature.message names {foo}"
+	says := func(message string) func(*v1alpha1.Channel) bool {
+		return func(c *v1alpha1.Channel) bool { return stalled(c) && standing(c.Status.Conditions).Message == message }
+	}
+	channelIs(s, "dy", v1alpha1.ReasonSettingsInvalid, says(why))
+	must(t, s.api.Create(t.Context(), &v1alpha1.ProductSync{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "p"},
+		Spec: v1alpha1.ProductSyncSpec{ChannelRef: v1alpha1.ChannelReference{Name: "dy"}, ProductID: "88"}}))
+	productIs(s, "p", v1alpha1.ReasonChannelNotReady, func(ps *v1alpha1.ProductSync) bool {
+		return strings.Contains(standing(ps.Status.Conditions).Message, v1alpha1.ReasonSettingsInvalid)
+	})
+	s.script.set(func(p *script) {
+		p.settings, p.client = nil, fmt.Errorf("%w: no signature is set", platform.ErrSettings)
+	})
+	s.patch(&v1alpha1.Channel{}, "dy", `{"spec":{"limits":{"burst":30}}}`)
+	channelIs(s, "dy", v1alpha1.ReasonSettingsInvalid, says("settings incomplete: no signature is set"))
+	s.script.set(func(p *script) { p.client = nil })
+	s.patch(&v1alpha1.Channel{}, "dy", `{"spec":{"limits":{"burst":31}}}`)
+	channelIs(s, "dy", v1alpha1.ReasonConnected)
+	productIs(s, "p", v1alpha1.ReasonPlatformNotSupported) // the Channel is not in its way any more
 }
 
 func TestRefusedCredentialsStallUntilTheSecretIsRight(t *testing.T) {

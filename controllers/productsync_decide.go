@@ -45,6 +45,7 @@ func decideProduct(ps *v1alpha1.ProductSync, seen seenProduct, now time.Time) (v
 // verdict leaves the conditions as they are.
 func productVerdict(ps *v1alpha1.ProductSync, status *v1alpha1.ProductSyncStatus, seen seenProduct, now time.Time) (*conditions.Verdict, again) {
 	failure, _ := errors.AsType[*platform.Error](seen.err)
+	note := ""
 	switch {
 	case seen.notAsked != nil && !seen.stopped && !hasNews(ps):
 		return nil, again{after: seen.interval}
@@ -54,7 +55,7 @@ func productVerdict(ps *v1alpha1.ProductSync, status *v1alpha1.ProductSyncStatus
 		return seen.notAsked, again{after: seen.interval}
 	case seen.err == nil:
 		folded := product.Fold(*status, seen.answer, now.In(platformZone).Format(time.DateOnly))
-		*status = folded
+		*status, note = folded, seen.answer.Note
 	case failure != nil && failure.Kind == platform.Gone && failure.Reason == platform.ReasonOffSale:
 		status.State = v1alpha1.ProductOffSale
 	case failure != nil && failure.Kind == platform.Gone && ps.Status.FetchedAt != nil:
@@ -74,7 +75,7 @@ func productVerdict(ps *v1alpha1.ProductSync, status *v1alpha1.ProductSyncStatus
 	if status.FetchedAt == nil {
 		status.FetchedAt = stamp(now)
 	}
-	return &conditions.Verdict{State: conditions.Ready, Reason: v1alpha1.ReasonSynced}, again{after: seen.interval}
+	return &conditions.Verdict{State: conditions.Ready, Reason: v1alpha1.ReasonSynced, Message: note}, again{after: seen.interval}
 }
 
 // markObserved notes which announced changes the answer reflects: those that had been

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"pgregory.net/rapid"
 
@@ -308,5 +309,86 @@ func TestFailureWithNewsIsWrittenOnce(t *testing.T) {
 	}
 	if writes != 1 || ready(ps.Status.Conditions) {
 		t.Errorf("%d writes, conditions %+v", writes, ps.Status.Conditions)
+	}
+}
+
+// TestNoteIsTheMessage: what people must know of an answer stands in the condition as long
+// as it is so, and is written once.
+func TestNoteIsTheMessage(t *testing.T) {
+	const note = "no prices: nobody says in which currency they are"
+	ps := newProduct()
+	look := func(text string, err error, minute int) v1alpha1.ProductSyncStatus {
+		t.Helper()
+		now := noon.Add(time.Duration(minute) * time.Minute)
+		told := answer(35050)
+		told.Note = text
+		status, _ := decideProduct(ps, seenProduct{question: productQuestion(ps, time.Time{}, now), answer: told, err: err, interval: interval}, now)
+		return status
+	}
+	message := func() string { return standing(ps.Status.Conditions).Message }
+	ps.Status = look(note, nil, 0)
+	if !ready(ps.Status.Conditions) || message() != note {
+		t.Errorf("a note: %+v", ps.Status.Conditions)
+	}
+	if diff := cmp.Diff(ps.Status, look(note, nil, 1)); diff != "" {
+		t.Errorf("the same note is a write: %s", diff)
+	}
+	if diff := cmp.Diff(ps.Status, look("", errDown, 2)); diff != "" {
+		t.Errorf("a resync that failed is a write: %s", diff)
+	}
+	if status, _ := decideProduct(ps, seenProduct{interval: interval, due: noon.Add(time.Hour)}, noon); !cmp.Equal(ps.Status, status) {
+		t.Errorf("a look that asks nothing is a write: %s", cmp.Diff(ps.Status, status))
+	}
+	if gone := look(note, errOffSale, 3); standing(gone.Conditions).Message != "" {
+		t.Errorf("off sale: %+v", gone.Conditions)
+	}
+	ps.Status = look("", nil, 4)
+	if fetched := ps.Status.FetchedAt.Time; message() != "" || !ready(ps.Status.Conditions) || !fetched.Equal(noon.Add(4*time.Minute)) {
+		t.Errorf("the note is gone: fetched %s, %+v", fetched, ps.Status.Conditions)
+	}
+	ps.Status = look("another", nil, 5)
+	if message() != "another" {
+		t.Errorf("another note: %+v", ps.Status.Conditions)
+	}
+}
+
+// TestResyncsOfWhatWasFoundTogetherDrawApart: products that live by resyncs alone, and were
+// all found by one listing, are not asked for in the same second again and again.
+func TestResyncsOfWhatWasFoundTogetherDrawApart(t *testing.T) {
+	const products, rounds = 25, 4
+	l := newLooks(noon.Add(-time.Hour))
+	found := newProduct(synced)
+	next := map[types.NamespacedName]time.Time{}
+	for i := range products {
+		next[types.NamespacedName{Name: fmt.Sprint(i)}] = noon
+	}
+	for round := range rounds {
+		bySecond := map[int64]int{}
+		first, last := noon.AddDate(1, 0, 0), noon
+		for key, now := range next {
+			if due := l.due(key, noon, every(defaultResync)); round > 0 && now.Before(due) {
+				t.Fatalf("looked at %s, due at %s", now, due)
+			}
+			l.answeredNow(key, now)
+			_, soon := decideProduct(found, seenProduct{question: &platform.ProductQuestion{Aspects: everything}, answer: answer(35050),
+				interval: defaultResync}, now)
+			now = now.Add(l.result(key, soon).RequeueAfter)
+			next[key] = now
+			bySecond[now.Unix()]++
+			if now.Before(first) {
+				first = now
+			}
+			if now.After(last) {
+				last = now
+			}
+		}
+		for second, n := range bySecond {
+			if n > products/5 {
+				t.Errorf("round %d: %d products in second %d", round, n, second)
+			}
+		}
+		if span := last.Sub(first); span < defaultResync/20 {
+			t.Errorf("round %d: all within %s", round, span)
+		}
 	}
 }
