@@ -26,6 +26,7 @@ import (
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/platform/douyin"
 	"github.com/laidoulaile/channel-operator/internal/platform/fliggy"
+	"github.com/laidoulaile/channel-operator/internal/platform/sctt"
 	"github.com/laidoulaile/channel-operator/test/env"
 	"github.com/laidoulaile/channel-operator/webhookserver"
 )
@@ -146,6 +147,7 @@ func TestPushPaths(t *testing.T) {
 	for name, receiver := range map[v1alpha1.Platform]platform.Receiver{
 		v1alpha1.PlatformDouyin: douyin.Adapter{},
 		v1alpha1.PlatformFliggy: fliggy.Adapter{},
+		v1alpha1.PlatformSCTT:   sctt.Adapter{},
 	} {
 		var paths []string
 		for _, tail := range receiver.Paths() {
@@ -158,8 +160,13 @@ func TestPushPaths(t *testing.T) {
 
 // A platform's page explains every field of its block, and none that is not there.
 func TestPlatformFields(t *testing.T) {
-	same(t, "spec.douyin", set("(?m)^\\| `([a-zA-Z.]+)` \\| .+ \\| .+ \\|$", section(t, read(t, "docs", "platforms", "douyin.md"), "The Channel")),
-		fieldsOf(reflect.TypeFor[v1alpha1.DouyinChannel](), ""))
+	for name, block := range map[string]reflect.Type{
+		"douyin": reflect.TypeFor[v1alpha1.DouyinChannel](),
+		"sctt":   reflect.TypeFor[v1alpha1.SCTTChannel](),
+	} {
+		text := section(t, read(t, "docs", "platforms", name+".md"), "The Channel")
+		same(t, "spec."+name, set("(?m)^\\| `([a-zA-Z.]+)` \\| .+ \\| .+ \\|$", text), fieldsOf(block, ""))
+	}
 }
 
 // fieldsOf a type, as they stand in YAML, the fields of structs within behind a dot.
@@ -183,7 +190,7 @@ func fieldsOf(of reflect.Type, prefix string) []string {
 // section of a page: what stands between its heading and the next of any level.
 func section(t *testing.T, page, heading string) string {
 	t.Helper()
-	_, rest, found := strings.Cut(page, "\n## "+heading+"\n")
+	_, rest, found := strings.Cut(page, "# "+heading+"\n")
 	if !found {
 		t.Fatalf("no heading %q", heading)
 	}
