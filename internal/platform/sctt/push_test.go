@@ -37,7 +37,7 @@ func TestMalformed(t *testing.T) {
 		"two after a comment": {pathVoucher, shortVoucher, `"remark":""}`, `"remark":"",}{}`, "one JSON object"},
 		"cut":                 {pathVoucher, shortVoucher, `"remark":""}`, ``, "one JSON object"},
 		"names not quoted":    {pathVoucher, shortVoucher, `"remark":""`, `remark:""`, "one JSON object"},
-		"too much in it":      {pathVoucher, "//\n" + strings.Repeat("[", maxNested+1), "", "", "one JSON object"},
+		"too much in it":      {pathVoucher, "//\n" + strings.Replace(shortVoucher, `"remark":""`, `"x":[0`+strings.Repeat(",[]", maxNested)+"]", 1), "", "", "one JSON object"},
 
 		"merchant is a list":   {pathVoucher, shortVoucher, `255456`, `["s3cret"]`, "merchant_id"},
 		"merchant is true":     {pathVoucher, shortVoucher, `255456`, `true`, "merchant_id"},
@@ -114,7 +114,20 @@ func TestMalformed(t *testing.T) {
 			if strings.Contains(err.Error(), "s3cret") || strings.Contains(err.Error(), long) {
 				t.Errorf("%q quotes the push", err)
 			}
+			checkUntouched(t, tc.path, body)
 		})
+	}
+}
+
+// checkUntouched: what one reading finds wrong is no other's, for two may read at once.
+func checkUntouched(t *testing.T, path, body string) {
+	t.Helper()
+	m, err := Adapter{}.Open(platform.Push{Path: path, Body: []byte(body)})
+	if err != nil {
+		return
+	}
+	if _, err := m.Events(); err == nil || m.(message).push.Fault() != "" {
+		t.Errorf("read with %v, and the push keeps the fault %q", err, m.(message).push.Fault())
 	}
 }
 
@@ -135,6 +148,7 @@ func TestLenientBodies(t *testing.T) {
 		strings.Replace(shortVoucher, `"remark":""}`, `"remark":"",}`, 1),
 		strings.Replace(shortVoucher, `"cancel_type"`, "//\n\"cancel_type\"", 1),
 		"\n\t" + shortVoucher + "\r\n",
+		"//\n" + strings.Replace(shortVoucher, `"remark":""`, `"x":[`+strings.Repeat("[],", maxNested/2)+"[]]", 1),
 	} {
 		sent := []byte(body)
 		events, err := decode(pathVoucher, sent)
@@ -174,6 +188,16 @@ func TestTextsAreBounded(t *testing.T) {
 	order = onlyOrder(t, pathVoucher, `{"order_code":5,"order_status":"`+strings.Repeat("0", 200)+`2"}`)
 	if len(order.MessageID) > 90 {
 		t.Errorf("the message id has %d characters", len(order.MessageID))
+	}
+}
+
+// Less than nothing is no price; nothing is one, however it is signed.
+func TestPriceOfNothing(t *testing.T) {
+	for _, written := range []string{"0", "-0", "-0.00", `"-0.0"`} {
+		order := onlyOrder(t, pathVoucher, `{"order_code":5,"order_status":2,"order_currency":"AUD","total_price":`+written+`}`)
+		if order.Price == nil || order.Price.Amount == nil || *order.Price.Amount != 0 {
+			t.Errorf("%s: %+v", written, order.Price)
+		}
 	}
 }
 
