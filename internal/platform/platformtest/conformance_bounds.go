@@ -199,6 +199,9 @@ var hostile = []any{
 func checkHostile(s Subject) error {
 	var errs []error
 	for _, sample := range s.Samples {
+		if sample.Foreign {
+			continue // it says nothing that those about us do not
+		}
 		var value any
 		decoder := json.NewDecoder(bytes.NewReader(sample.Body))
 		decoder.UseNumber()

@@ -6,13 +6,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/platform/fliggy"
 	"github.com/laidoulaile/channel-operator/internal/platform/platformtest"
+	"github.com/laidoulaile/channel-operator/internal/platform/sctt"
 	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
@@ -22,9 +25,13 @@ type broken struct {
 	paths  func() []string
 	open   func(platform.Push) (platform.Message, error)
 	reply  func(path string, outcome platform.Outcome) platform.Reply
+	why    func(reply *platform.Reply, why string)
 	client func(platform.Client) platform.Client
 	lax    bool // takes any credentials
+	alone  bool // says that pushes decide
 }
+
+func (b broken) PushesDecide() bool { return b.alone }
 
 func (b broken) Paths() []string {
 	if b.paths != nil {
@@ -44,7 +51,11 @@ func (b broken) Reply(path string, outcome platform.Outcome, why string) platfor
 	if b.reply != nil {
 		return b.reply(path, outcome)
 	}
-	return b.Adapter.Reply(path, outcome, why)
+	reply := b.Adapter.Reply(path, outcome, why)
+	if b.why != nil {
+		b.why(&reply, why)
+	}
+	return reply
 }
 
 func (b broken) NewClient(a platform.Account, t *platform.Transport) (platform.Client, error) {
@@ -63,6 +74,7 @@ type message struct {
 	platform.Message
 	kind   string
 	signed bool
+	proof  platform.Proof
 	alter  func(*platform.Event)
 }
 
@@ -76,6 +88,9 @@ func (m message) Type() string {
 func (m message) Verify(h platform.Holder) (platform.Proof, error) {
 	if m.signed {
 		return platform.ProofSigned, nil
+	}
+	if m.proof != "" {
+		return m.proof, nil
 	}
 	return m.Message.Verify(h)
 }
@@ -216,6 +231,43 @@ var breakages = map[string]struct {
 		reply.Status = 200
 		return reply
 	}}},
+	"why changes the status": {"push/replies", broken{why: func(reply *platform.Reply, why string) {
+		if why != "" {
+			reply.Status = 422
+		}
+	}}},
+	"why changes the verdict": {"push/replies", broken{why: func(reply *platform.Reply, why string) {
+		reply.Body = append(reply.Body, why...)
+	}}},
+	"why accepts": {"push/replies", broken{why: func(reply *platform.Reply, why string) {
+		if why == "success" {
+			reply.Body = []byte(why)
+		}
+	}}},
+	"content without a copy": {"push/copies", onOrder(func(o *platform.OrderNotification) { o.Content = []byte("x") })},
+	"long id before a hash": {"push/samples", onOrder(func(o *platform.OrderNotification) {
+		o.Content, o.MessageID = []byte("x"), strings.Repeat("x", 91)
+	})},
+	"remark of any length": {"push/samples", onOrder(func(o *platform.OrderNotification) { o.Remark = strings.Repeat("x", 513) })},
+	"form of its own":      {"push/samples", onOrder(func(o *platform.OrderNotification) { setForms(o, "Paper") })},
+	"amount without currency": {"push/samples", onOrder(func(o *platform.OrderNotification) {
+		o.Price = &platform.Price{Text: "1 A$", Amount: new(int64(100))}
+	})},
+	"currency without amount": {"push/samples", onOrder(func(o *platform.OrderNotification) { o.Price = &platform.Price{Text: "1", Currency: "AUD"} })},
+	"price of no words":       {"push/samples", onOrder(func(o *platform.OrderNotification) { o.Price = &platform.Price{} })},
+	"cancels in its own way":  {"push/samples", onOrder(func(o *platform.OrderNotification) { o.Cancellation = &platform.Cancellation{Type: "Never"} })},
+	"credit and an order":     {"push/samples", onOrderEvent(func(e *platform.Event) { e.Credit = &platform.Credit{Amount: "1"} })},
+	"credit in words":         {"push/samples", onOrderEvent(func(e *platform.Event) { *e = platform.Event{Credit: &platform.Credit{Amount: "1e3"}} })},
+	"none for missing": {"push/signatures", opens(func(m platform.Message) platform.Message {
+		return message{Message: m, proof: platform.ProofMissing}
+	})},
+	"pushes decide beside orders": {"ask/what", broken{alone: true}},
+	"price in no currency": {"ask/products", asks(func(c *client) {
+		c.ProductClient = priced{c.ProductClient, func(p *platform.Product) { p.Currency, p.Note = "", "none is told" }}
+	})},
+	"no currency and no word": {"ask/products", asks(func(c *client) {
+		c.ProductClient = priced{c.ProductClient, func(p *platform.Product) { p.Currency, p.SKUs = "", nil }}
+	})},
 	"reads the clock": {"push/decoding", onOrder(func(o *platform.OrderNotification) { o.OccurredAt = time.Now() })},
 	"code in reason": {"push/nothing", onOrder(func(o *platform.OrderNotification) {
 		for _, c := range o.Codes {
@@ -272,6 +324,24 @@ func onOrderEvent(alter func(*platform.Event)) broken {
 			alter(e)
 		}
 	})
+}
+
+func setForms(o *platform.OrderNotification, form string) {
+	for i := range o.Codes {
+		o.Codes[i].Form = form
+	}
+}
+
+// priced alters a product.
+type priced struct {
+	platform.ProductClient
+	alter func(*platform.Product)
+}
+
+func (p priced) Product(ctx context.Context, q platform.ProductQuestion) (platform.Product, error) {
+	product, err := p.ProductClient.Product(ctx, q)
+	p.alter(&product)
+	return product, err
 }
 
 // forgiving answers an unknown product with an empty one.
@@ -333,6 +403,132 @@ func TestSuiteFindsBreakages(t *testing.T) {
 			subject := subject
 			subject.Adapter = breakage.adapter
 			if platformtest.RunCheck(t, subject, breakage.check) == nil {
+				t.Error("the broken adapter passes")
+			}
+		})
+	}
+}
+
+// muddled is SCTT's adapter, whose ids are made of the content, with something replaced.
+type muddled struct {
+	sctt.Adapter
+	alter  func(platform.Push, *platform.OrderNotification)
+	verify func(platform.Message, platform.Holder) (platform.Proof, error)
+	client func(platform.Client) platform.Client
+	asked  bool // says that orders can be asked for
+}
+
+func (m muddled) PushesDecide() bool { return !m.asked }
+
+func (m muddled) Open(p platform.Push) (platform.Message, error) {
+	opened, err := m.Adapter.Open(p)
+	if err != nil {
+		return nil, err
+	}
+	return muddledMessage{opened, p, m}, nil
+}
+
+func (m muddled) NewClient(a platform.Account, t *platform.Transport) (platform.Client, error) {
+	c, err := m.Adapter.NewClient(a, t)
+	if err == nil && m.client != nil {
+		c = m.client(c)
+	}
+	return c, err
+}
+
+type muddledMessage struct {
+	platform.Message
+	push platform.Push
+	by   muddled
+}
+
+func (m muddledMessage) Verify(h platform.Holder) (platform.Proof, error) {
+	if m.by.verify != nil {
+		return m.by.verify(m.Message, h)
+	}
+	return m.Message.Verify(h)
+}
+
+func (m muddledMessage) Events() ([]platform.Event, error) {
+	events, err := m.Message.Events()
+	for _, e := range events {
+		if e.Order != nil && m.by.alter != nil {
+			m.by.alter(m.push, e.Order)
+		}
+	}
+	return events, err
+}
+
+// failing answers questions about products with an error of its own.
+type failing struct {
+	platform.Client
+	platform.ProductClient
+	err error
+}
+
+func (f failing) Check(context.Context) error { return f.err }
+
+func fails(err error) muddled {
+	return muddled{client: func(c platform.Client) platform.Client { return failing{c, c.(platform.ProductClient), err} }}
+}
+
+// muddles are breakages that only a platform whose pushes decide can have.
+var muddles = map[string]struct {
+	check   string
+	adapter platform.Adapter
+}{
+	"the copy's time is content": {"push/copies", muddled{alter: func(p platform.Push, o *platform.OrderNotification) { o.Content = p.Body }}},
+	"white space is content": {"push/copies", muddled{alter: func(p platform.Push, o *platform.OrderNotification) {
+		o.Content = append(o.Content, fmt.Sprint(bytes.Count(p.Body, []byte("\n")))...)
+	}}},
+	"the time is in the id": {"push/copies", muddled{alter: func(p platform.Push, o *platform.OrderNotification) {
+		o.MessageID += string(regexp.MustCompile(`"request_time":"[^"]*`).Find(p.Body))
+	}}},
+	"every content is the same": {"push/copies", muddled{alter: func(_ platform.Push, o *platform.OrderNotification) { o.Content = []byte("x") }}},
+	"content in clear": {"push/nothing", muddled{alter: func(p platform.Push, o *platform.OrderNotification) {
+		o.Content = p.Body
+	}}},
+	"a sign need not be there": {"push/signatures", muddled{verify: func(m platform.Message, h platform.Holder) (platform.Proof, error) {
+		proof, err := m.Verify(h)
+		if proof == platform.ProofMissing {
+			proof = platform.ProofNone
+		}
+		return proof, err
+	}}},
+	"a sign need not be right": {"push/signatures", muddled{verify: func(m platform.Message, h platform.Holder) (platform.Proof, error) {
+		proof, err := m.Verify(h)
+		if errors.Is(err, platform.ErrForged) {
+			return platform.ProofMissing, nil
+		}
+		return proof, err
+	}}},
+	"a sign is not looked at": {"push/signatures", muddled{verify: func(m platform.Message, h platform.Holder) (platform.Proof, error) {
+		if proof, err := m.Verify(h); proof == platform.ProofMissing {
+			return proof, err
+		}
+		return platform.ProofSigned, nil
+	}}},
+	"an unsigned push is anybody's": {"push/other", muddled{verify: func(m platform.Message, h platform.Holder) (platform.Proof, error) {
+		proof, err := m.Verify(h)
+		if errors.Is(err, platform.ErrOtherAccount) {
+			return platform.ProofMissing, nil
+		}
+		return proof, err
+	}}},
+	"asks for no orders, nor decides": {"ask/what", muddled{asked: true}},
+	"bad credentials are good":        {"ask/credentials", fails(nil)},
+	"bad credentials are gone":        {"ask/credentials", fails(&platform.Error{Kind: platform.Gone, Reason: platform.ReasonNotFound, Op: "productlist"})},
+	"an error of no kind":             {"ask/credentials", fails(errors.New("no"))},
+}
+
+// TestSuiteFindsMuddles does as TestSuiteFindsBreakages, with SCTT's adapter.
+func TestSuiteFindsMuddles(t *testing.T) {
+	subject := scttSubject(t, platformtest.SCTTConfig{}, "CNY")
+	for name, muddle := range muddles {
+		t.Run(name, func(t *testing.T) {
+			subject := subject
+			subject.Adapter = muddle.adapter
+			if platformtest.RunCheck(t, subject, muddle.check) == nil {
 				t.Error("the broken adapter passes")
 			}
 		})
