@@ -4,7 +4,7 @@
 // are in the comment of its Admin method. It listens on and pushes to loopback
 // addresses only: the fakes hold keys and answer anybody.
 //
-//	platformsim --listen 127.0.0.1:0 --push-base http://127.0.0.1:8080 --fliggy-private-key-out key.txt --douyin-client-secret-out secret.txt
+//	platformsim --listen 127.0.0.1:0 --push-base http://127.0.0.1:8080 --fliggy-private-key-out key.txt --douyin-client-secret-out secret.txt --sctt-secret-out sctt.txt
 package main
 
 import (
@@ -36,6 +36,9 @@ type options struct {
 	douyinClientSecretOut          string
 	douyinRetryScale               float64
 
+	scttAccount, scttSecretOut, scttZone, scttChannelPath string
+	scttSignature                                         platformtest.SCTTSignature
+
 	logger *slog.Logger
 }
 
@@ -45,6 +48,7 @@ type options struct {
 var platforms = map[string]func(context.Context, options, *http.ServeMux) error{
 	"fliggy": mountFliggy,
 	"douyin": mountDouyin,
+	"sctt":   mountSCTT,
 }
 
 func main() {
@@ -119,6 +123,14 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.douyinAccount, "douyin-account", platformtest.DouyinAccountID, "Douyin account_id, the merchant's `id`")
 	flags.StringVar(&o.douyinClientSecretOut, "douyin-client-secret-out", "", "`file` to write Douyin's client secret to (mode 0600)")
 	flags.Float64Var(&o.douyinRetryScale, "douyin-retry-scale", 1, "`factor` on the pauses between Douyin's tries of an SPI call, which last up to an hour")
+	rule := platformtest.DefaultSCTTSignature
+	flags.StringVar(&o.scttAccount, "sctt-account", platformtest.SCTTAccount, "SCTT merchant_id, a decimal `number`")
+	flags.StringVar(&o.scttSecretOut, "sctt-secret-out", "", "`file` to write SCTT's secret to (mode 0600)")
+	flags.StringVar(&o.scttZone, "sctt-zone", "+08:00", "`distance` from UTC of SCTT's request_time")
+	flags.StringVar(&o.scttChannelPath, "sctt-channel-path", "/api/channels/travel/sctt", "`path` behind the push base of the Channel that SCTT pushes to without naming the merchant")
+	flags.StringVar(&o.scttSignature.Algorithm, "sctt-sign-algorithm", rule.Algorithm, "`algorithm` of SCTT's sign: MD5, SHA256 or HMACSHA256; its own is not known")
+	flags.StringVar(&o.scttSignature.Encoding, "sctt-sign-encoding", rule.Encoding, "`encoding` of SCTT's sign: UpperHex, LowerHex or Base64")
+	flags.StringVar(&o.scttSignature.Message, "sctt-sign-message", rule.Message, "`template` of what SCTT signs")
 	flags.BoolVar(&verbose, "v", false, "log every call and push to stderr")
 	if err := flags.Parse(args); err != nil {
 		return o, err

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -136,6 +137,46 @@ func TestDouyin(t *testing.T) {
 	}
 }
 
+func TestSCTT(t *testing.T) {
+	secretFile := filepath.Join(t.TempDir(), "secret")
+	type push struct{ url, body string }
+	pushes := make(chan push, 16)
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		pushes <- push{r.URL.String(), string(body)}
+		_, _ = io.WriteString(w, `{"code":0,"msg":"ok","data":null}`)
+	}))
+	defer receiver.Close()
+	base := start(t, "--push-base", receiver.URL, "--push-token", "tok", "--sctt-account", "77", "--sctt-secret-out", secretFile, "--sctt-zone", "+00:00",
+		"--sctt-channel-path", "/api/channels/travel/seven", "--sctt-sign-algorithm", "SHA256", "--sctt-sign-encoding", "LowerHex",
+		"--sctt-sign-message", "{merchant_id}&{request_time}&{secret}")
+	secret, err := os.ReadFile(secretFile)
+	if info, statErr := os.Stat(secretFile); err != nil || statErr != nil || info.Mode().Perm() != 0o600 || len(secret) < 20 {
+		t.Errorf("secret file: %v, %v, %v", info, err, statErr)
+	}
+	now := time.Now().UTC().Format(time.DateTime)
+	sign := sha256.Sum256([]byte("77&" + now + "&" + strings.TrimSpace(string(secret))))
+	ask := fmt.Sprintf(`{"merchant_id":77,"request_time":%q,"sign":"%x","language":"zh-cn","key":"","cid":0,"category":[],"pageno":3,"pagesize":10}`, now, sign)
+	if answer := get(t, "POST", base+"/v1/productlist", ask); !strings.Contains(answer, `"code":0`) || !strings.Contains(answer, `"total":25`) {
+		t.Error(answer)
+	}
+	if answer := get(t, "POST", base+"/admin/sctt/orders/700001/voucher", `{"status":2,"push":true}`); !strings.Contains(answer, `"accepted":true`) {
+		t.Error(answer)
+	}
+	if p := <-pushes; p.url != "/api/webhooks/sctt/order-voucher?token=tok" || !strings.HasPrefix(p.body, `{"merchant_id":77,`) {
+		t.Errorf("%+v", p)
+	}
+	if answer := get(t, "POST", base+"/admin/sctt/sample", ""); !strings.Contains(answer, `"accepted":true`) {
+		t.Error(answer)
+	}
+	if p := <-pushes; p.url != "/api/channels/travel/seven/order-voucher?token=tok" || !strings.Contains(p.body, "//2,3,4") {
+		t.Errorf("%+v", p)
+	}
+	if answer := get(t, "POST", base+"/admin/sctt/aim", `{"base":"http://192.0.2.1"}`); !strings.Contains(answer, "not a loopback") {
+		t.Error(answer)
+	}
+}
+
 func TestRefusedFlags(t *testing.T) {
 	for _, args := range [][]string{
 		{"--listen", "0.0.0.0:0"}, {"--listen", ":8080"}, {"--listen", "10.0.0.1:80"}, {"--listen", "127.0.0.1"},
@@ -143,6 +184,8 @@ func TestRefusedFlags(t *testing.T) {
 		{"--push-base", "http://127.0.0.1@192.0.2.1"}, {"--push-base", "http://127.0.0.1.example.com"}, {"--push-base", ""},
 		{"--fliggy-account", "x"}, {"extra"}, {"--fliggy-private-key-out", "/no/such/folder/key"},
 		{"--douyin-client-secret-out", "/no/such/folder/key"}, {"--douyin-retry-scale", "-1"},
+		{"--sctt-account", "x"}, {"--sctt-secret-out", "/no/such/folder/key"}, {"--sctt-zone", "China"}, {"--sctt-channel-path", "sctt"},
+		{"--sctt-sign-algorithm", "SHA1"}, {"--sctt-sign-encoding", "hex"}, {"--sctt-sign-message", "{merchant_id}"},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		if err := run(ctx, args, io.Discard); err == nil {

@@ -327,7 +327,11 @@ func privateKey(text string) platform.Credentials {
 	return platform.Credentials{"privateKey": sealing.NewSecret(text)}
 }
 
-func must(t testing.TB, err error) {
+func must(t interface {
+	Helper()
+	Fatal(arguments ...any)
+}, err error,
+) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
