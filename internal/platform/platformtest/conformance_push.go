@@ -345,7 +345,7 @@ func checkMalformed(s Subject) error {
 	}
 	for _, sample := range s.Samples {
 		pushes = append(pushes, Malformed{Name: sample.Name + " on no path", Path: "no-such-path", Query: sample.Query, Header: sample.Header, Body: sample.Body})
-		if json.Valid(sample.Body) { // of forms nobody can tell
+		if isObject(sample.Body) { // of forms nobody can tell
 			twice := slices.Concat(sample.Body, sample.Body)
 			pushes = append(pushes, Malformed{Name: sample.Name + " twice", Path: sample.Path, Query: sample.Query, Header: sample.Header, Body: twice})
 		}
@@ -399,7 +399,7 @@ func checkTruncated(s Subject) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", sample.Name, err)
 		}
-		if !json.Valid(sample.Body) {
+		if !isObject(sample.Body) {
 			continue
 		}
 		for n := range sample.Body {
@@ -417,6 +417,9 @@ func checkTruncated(s Subject) error {
 	}
 	return errors.Join(errs...)
 }
+
+// isObject tells a JSON object, with comments or not, from a form.
+func isObject(body []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) }
 
 // checkReplies: the accepted outcomes share one reply, refusals are 4xx, "try again"
 // is 503, and the platform reads each as meant.

@@ -377,7 +377,7 @@ func TestSCTTPushesInAnyOrder(t *testing.T) {
 		}
 		want, ids := ledger.fold(), idsOf(ledger.orders)
 		ledger.forget()
-		resend(t, ledger.t.Context(), fake, history)
+		resend(ledger.t.Context(), t, fake, history)
 		if diff := cmp.Diff(want, ledger.fold()); diff != "" {
 			t.Fatalf("%d pushes became %d: want -, got +:\n%s", len(history), ledger.seen, diff)
 		}
@@ -388,7 +388,7 @@ func TestSCTTPushesInAnyOrder(t *testing.T) {
 }
 
 // resend sends all of the history, in any order, with all that may happen on the way.
-func resend(t *rapid.T, ctx context.Context, fake *platformtest.SCTT, history []scttSaid) {
+func resend(ctx context.Context, t *rapid.T, fake *platformtest.SCTT, history []scttSaid) {
 	again := rapid.SliceOfN(rapid.SampledFrom(append(slices.Clone(history), scttSaid{})), 0, 5).Draw(t, "again")
 	all := rapid.Permutation(slices.DeleteFunc(append(slices.Clone(history), again...), func(s scttSaid) bool { return s.path == "" })).Draw(t, "order")
 	for i, said := range all {
