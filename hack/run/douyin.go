@@ -184,18 +184,19 @@ func (s *stack) decide(ctx context.Context, orderID, refundID string) error {
 func (s *stack) waitForDouyin(ctx context.Context) error {
 	return until(ctx, readyTimeout, func(ctx context.Context) error {
 		return errors.Join(s.productTold(ctx), s.noticesTold(ctx),
-			s.orderTold(ctx, ownOrder, v1alpha1.OrderRefunded, "life_trade_order_notify Paid", "life_trade_certificate_notify CodeUsed",
+			s.orderTold(ctx, douyinChannel, ownOrder, v1alpha1.OrderRefunded, "life_trade_order_notify Paid", "life_trade_certificate_notify CodeUsed",
 				"life_hermes_akte_after_sale_audit RefundRequested", "life_trade_certificate_notify Refunded"),
-			s.orderTold(ctx, voucherOrder, v1alpha1.OrderPartlyRefunded, "life_trade_order_notify Paid", "issue_codes CodesIssued",
+			s.orderTold(ctx, douyinChannel, voucherOrder, v1alpha1.OrderPartlyRefunded, "life_trade_order_notify Paid", "issue_codes CodesIssued",
 				"life_trade_certificate_notify CodeUsed", "life_trade_certificate_notify CodeUseCancelled", "refund_apply RefundRequested",
 				"refund_notice Refunded", "life_trade_certificate_notify Refunded", "life_hermes_akte_booking_status_notification Booking"))
 	})
 }
 
-// orderTold fails unless the order has the phase, and holds pushes, each by name and type.
-func (s *stack) orderTold(ctx context.Context, id string, phase v1alpha1.OrderPhase, pushes ...string) error {
+// orderTold fails unless the Channel's order has the phase, and holds pushes, each by name
+// and type.
+func (s *stack) orderTold(ctx context.Context, channel, id string, phase v1alpha1.OrderPhase, pushes ...string) error {
 	var order v1alpha1.OrderVoucher
-	if err := s.list(ctx, "orders/"+douyinChannel+"-"+id, &order); err != nil {
+	if err := s.list(ctx, "orders/"+channel+"-"+id, &order); err != nil {
 		return err
 	}
 	for _, n := range order.Spec.Notifications {
@@ -234,15 +235,17 @@ func (s *stack) noticesTold(ctx context.Context) error {
 	return nil
 }
 
-// noComplaints fails if the fake Douyin was called or answered in a way that Douyin would
-// not take.
+// noComplaints fails if a fake platform was called or answered in a way that the platform
+// would not take.
 func (s *stack) noComplaints(ctx context.Context) error {
-	var complaints []string
-	if err := s.ask(ctx, "douyin/complaints", nil, &complaints); err != nil {
-		return err
-	}
-	if len(complaints) > 0 {
-		return errors.New("it does:\n" + strings.Join(complaints, "\n"))
+	for _, platform := range []string{"douyin", "sctt"} {
+		var complaints []string
+		if err := s.ask(ctx, platform+"/complaints", nil, &complaints); err != nil {
+			return err
+		}
+		if len(complaints) > 0 {
+			return fmt.Errorf("%s does:\n%s", platform, strings.Join(complaints, "\n"))
+		}
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ const (
 	startTimeout = 2 * time.Minute
 	// readyTimeout bounds the wait for everything to be Ready.
 	readyTimeout = 2 * time.Minute
-	// catalogueSize is how many products the fake Fliggy has; the fake Douyin has its own.
+	// catalogueSize is how many products the fake Fliggy has; the others have their own.
 	catalogueSize = 8
 )
 
@@ -63,8 +63,10 @@ func run(ctx context.Context, once bool) (err error) {
 		{"sending Fliggy's pushes", s.sendFliggyPushes},
 		{"sending Douyin's pushes, and deciding on refunds", s.sendDouyinPushes},
 		{"waiting for what Douyin tells by itself", s.waitForDouyin},
+		{"sending SCTT's pushes", s.sendSCTTPushes},
+		{"waiting until SCTT's pushes show", s.waitForSCTT},
 		{"waiting until everything is Ready", s.waitReady},
-		{"asking the fake Douyin whether it complains", s.noComplaints},
+		{"asking the fake platforms whether they complain", s.noComplaints},
 	} {
 		fmt.Println("==>", step.what)
 		if err := step.do(ctx); err != nil {

@@ -43,7 +43,9 @@ func (s *stack) startPlatforms(ctx context.Context) error {
 		"--push-base", "http://"+s.push, "--push-token", token, "--seed-catalogue", fmt.Sprint(catalogueSize),
 		"--fliggy-account", account, "--fliggy-private-key-out", s.keyFile(),
 		"--douyin-client-key", douyinClientKey, "--douyin-account", douyinAccount,
-		"--douyin-client-secret-out", s.secretFile(), "--douyin-retry-scale", "0.01"); err != nil {
+		"--douyin-client-secret-out", s.secretFile(), "--douyin-retry-scale", "0.01",
+		"--sctt-account", scttAccount, "--sctt-secret-out", s.scttSecretFile(),
+		"--sctt-channel-path", "/api/channels/"+namespace+"/"+scttChannel); err != nil {
 		return err
 	}
 	return until(ctx, startTimeout, func(context.Context) error {
@@ -56,6 +58,8 @@ func (s *stack) startPlatforms(ctx context.Context) error {
 func (s *stack) keyFile() string    { return filepath.Join(s.dir, "fliggy-private-key.txt") }
 func (s *stack) secretFile() string { return filepath.Join(s.dir, "douyin-client-secret.txt") }
 
+func (s *stack) scttSecretFile() string { return filepath.Join(s.dir, "sctt-secret.txt") }
+
 // applySamples installs the CRDs and the samples, the accounts' keys and endpoints being
 // the fake platforms'.
 func (s *stack) applySamples(ctx context.Context) error {
@@ -67,7 +71,8 @@ func (s *stack) applySamples(ctx context.Context) error {
 	}
 	key, err1 := os.ReadFile(s.keyFile())
 	secret, err2 := os.ReadFile(s.secretFile())
-	if err := errors.Join(err1, err2); err != nil {
+	scttSecret, err3 := os.ReadFile(s.scttSecretFile())
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
 	objects := fmt.Sprintf(`
@@ -89,7 +94,17 @@ apiVersion: v1
 kind: Secret
 metadata: {name: douyin-credentials, namespace: %[1]s}
 stringData: {clientSecret: %[4]q}
-`, namespace, strings.TrimSpace(string(key)), token, strings.TrimSpace(string(secret)))
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: sctt-credentials, namespace: %[1]s}
+stringData: {secret: %[5]q}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: sctt-push, namespace: %[1]s}
+stringData: {token: %[3]q}
+`, namespace, strings.TrimSpace(string(key)), token, strings.TrimSpace(string(secret)), strings.TrimSpace(string(scttSecret)))
 	if _, err := s.kubectl(ctx, objects, "apply", "-f", "-"); err != nil {
 		return err
 	}
