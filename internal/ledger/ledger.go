@@ -2,15 +2,18 @@
 // names and writes, and it answers only when the fact is durable. Every write is
 // idempotent, and the API server itself refuses second copies and older changes, so
 // redelivery in any order costs nothing. It knows no HTTP, no platform by name and
-// no controller. Commits are direct; group commit and a journal belong here too.
+// no controller.
+//
+// Each object has one writer at a time. What arrives for it meanwhile is one write with
+// the rest of its line, and each push hears what became of its own facts.
 package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/laidoulaile/channel-operator/internal/accounts"
@@ -22,42 +25,43 @@ import (
 // no push can block those that come after it.
 const maxAhead = 10 * time.Minute
 
-// maxAtOnce is how many events of one push are recorded at a time: a batch is about many
-// objects, and all of it must be durable within the time that a reply has.
-const maxAtOnce = 8
-
 // Ledger writes facts. It is safe for concurrent use.
 type Ledger struct {
 	api    client.Client
 	cache  client.Reader
 	pushed *lastPush
+	lines  *lines
 }
 
 // New makes a Ledger that writes with a client. The client must not read from a cache:
 // what a write is based on must be what the API server holds. Inquiries are answered from
 // the cache, which must have AddIndexes' indexes.
 func New(api client.Client, cache client.Reader) *Ledger {
-	return &Ledger{api: api, cache: cache, pushed: newLastPush(api)}
+	l := &Ledger{api: api, cache: cache, pushed: newLastPush(api)}
+	l.lines = newLines(l.write)
+	return l
 }
 
 // Record makes the events of one push durable and says what became of them. With an
 // error nothing may be acknowledged; sending the push again is safe at any point.
 func (l *Ledger) Record(ctx context.Context, account *accounts.Account, push platform.Push, events []platform.Event) (platform.Outcome, error) {
-	outcomes := make([]platform.Outcome, len(events))
-	group, together := errgroup.WithContext(ctx)
-	group.SetLimit(maxAtOnce)
-	for i, event := range events {
-		group.Go(func() (err error) {
-			outcomes[i], err = l.recordOne(together, account, push, event)
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
+	facts, err := l.factsOf(account, push, events)
+	if err != nil {
 		return platform.OutcomeRetry, err
 	}
+	waiting := make([]*waiting, 0, len(facts))
+	for _, f := range facts {
+		waiting = append(waiting, l.lines.join(ctx, f))
+	}
 	outcome := platform.OutcomeDuplicate
-	for _, one := range outcomes {
-		outcome = better(outcome, one)
+	for _, w := range waiting {
+		r := l.lines.await(ctx, w)
+		if err = errors.Join(err, r.err); r.err == nil {
+			outcome = better(outcome, r.outcome)
+		}
+	}
+	if err != nil {
+		return platform.OutcomeRetry, err
 	}
 	if outcome == platform.OutcomeRecorded {
 		l.pushed.note(account, push.ReceivedAt)
@@ -73,18 +77,17 @@ func better(a, b platform.Outcome) platform.Outcome {
 	return b
 }
 
-func (l *Ledger) recordOne(ctx context.Context, account *accounts.Account, push platform.Push, event platform.Event) (platform.Outcome, error) {
-	switch {
-	case event.Product != nil:
-		return l.recordProduct(ctx, account, push, event.Product)
-	case event.Order != nil:
-		return l.recordOrder(ctx, account, push, event.Order)
-	case event.Notice != nil:
-		return l.recordNotice(ctx, account, push, event.Notice)
-	case event.Credit != nil:
-		l.pushed.noteCredit(account, push.ReceivedAt, event.Credit)
-		return platform.OutcomeDuplicate, nil // it adds nothing to what the push is acknowledged for
-	default:
-		return platform.OutcomeRetry, fmt.Errorf("an event of Channel %s says nothing", account.Name)
+// write writes facts that are about one object.
+func (l *Ledger) write(ctx context.Context, facts []fact) []result {
+	switch facts[0].Object.Kind {
+	case kindOrder:
+		return l.writeOrder(ctx, facts)
+	case kindProduct:
+		return l.writeProduct(ctx, facts)
+	case kindChannel:
+		return l.writeNotices(ctx, facts)
 	}
+	return all(len(facts), platform.OutcomeRetry, fmt.Errorf("nothing is known of %s", facts[0].Object))
 }
+
+func failed(err error) result { return result{platform.OutcomeRetry, err} }

@@ -7,13 +7,9 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/retry"
-
-	"github.com/laidoulaile/channel-operator/api/v1alpha1"
-	"github.com/laidoulaile/channel-operator/internal/accounts"
 )
 
 // hashSize is how many hex digits of a hash stand in a name: 80 bits.
@@ -33,28 +29,16 @@ func hashedName(channel, id string) string {
 	return channel + "-" + hex.EncodeToString(sum[:])[:hashSize]
 }
 
-func objectMeta(account *accounts.Account, name string) metav1.ObjectMeta {
-	return metav1.ObjectMeta{
-		Namespace: account.Namespace,
-		Name:      name,
-		Labels: map[string]string{
-			v1alpha1.LabelChannel:  account.Name,
-			v1alpha1.LabelPlatform: string(account.Platform),
-		},
-	}
-}
-
 // write is one way to record a fact on an object of a given name.
 type write func(ctx context.Context, name string) error
 
 // upsert patches the object of an id, or creates it. Two ids may want one name (Channel
 // "a" with "b-1", Channel "a-b" with "1"): a patch names the identity it is for, the API
 // server refuses it on another's object, and the hashed name is used instead.
-func upsert(ctx context.Context, channel, id string, patch, create write) error {
-	name := ObjectName(channel, id)
-	err := patchOrCreate(ctx, name, patch, create)
+func upsert(ctx context.Context, o object, patch, create write) error {
+	err := patchOrCreate(ctx, ObjectName(o.Channel, o.ID), patch, create)
 	if refusalOf(err) == refusedForeign {
-		err = patchOrCreate(ctx, hashedName(channel, id), patch, create)
+		err = patchOrCreate(ctx, hashedName(o.Channel, o.ID), patch, create)
 	}
 	return err
 }

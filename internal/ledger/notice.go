@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -24,40 +23,49 @@ const (
 	maxSealedNotice = 8192
 )
 
-// recordNotice keeps a push of unknown content on its Channel: the newest of each kind
-// and subject. It is rare, so it may read before it writes.
-func (l *Ledger) recordNotice(ctx context.Context, account *accounts.Account, push platform.Push, told *platform.Notice) (platform.Outcome, error) {
+// noticeFactOf is what a push of unknown content says of its Channel.
+func noticeFactOf(account *accounts.Account, push platform.Push, told *platform.Notice) (fact, error) {
 	sealed, err := account.Sealer.Seal(push.Body)
 	if err != nil {
-		return platform.OutcomeRetry, err
+		return fact{}, fmt.Errorf("notice %s of Channel %s: %w", told.MessageID, account.Name, err)
 	}
 	if len(sealed) > maxSealedNotice {
 		sealed = ""
 	}
-	notice := v1alpha1.ChannelNotice{
+	return fact{Object: objectOf(account, kindChannel, ""), ReceivedAt: push.ReceivedAt, Notice: &v1alpha1.ChannelNotice{
 		PlatformType: told.PlatformType, Subject: told.Subject, ID: told.MessageID, Count: 1,
 		ReceivedAt: metav1.NewMicroTime(push.ReceivedAt.UTC()), Sealed: sealed,
 		Detail: sealing.Cut(told.Detail, maxReason),
-	}
-	outcome := platform.OutcomeRecorded
-	err = retry.RetryOnConflict(patience, func() error {
+	}}, nil
+}
+
+// writeNotices keeps notices on their Channel: the newest of each kind and subject. They
+// are rare, so they may be read before they are written.
+func (l *Ledger) writeNotices(ctx context.Context, facts []fact) []result {
+	o := facts[0].Object
+	var results []result
+	err := retry.RetryOnConflict(patience, func() error {
+		results = all(len(facts), platform.OutcomeDuplicate, nil)
 		var channel v1alpha1.Channel
-		if err := l.api.Get(ctx, types.NamespacedName{Namespace: account.Namespace, Name: account.Name}, &channel); err != nil {
+		if err := l.api.Get(ctx, o.key(o.Channel), &channel); err != nil {
 			return err
 		}
-		before := channel.DeepCopy()
-		var isNew bool
-		if channel.Status.Notices, isNew = addNotice(channel.Status.Notices, notice); !isNew {
-			outcome = platform.OutcomeDuplicate
+		before, news := channel.DeepCopy(), false
+		for i, f := range facts {
+			var isNew bool
+			if channel.Status.Notices, isNew = addNotice(channel.Status.Notices, *f.Notice); isNew {
+				results[i].outcome, news = platform.OutcomeRecorded, true
+			}
+		}
+		if !news {
 			return nil
 		}
-		outcome = platform.OutcomeRecorded
 		return l.api.Status().Patch(ctx, &channel, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 	})
 	if err != nil {
-		return platform.OutcomeRetry, fmt.Errorf("record notice %s on Channel %s: %w", told.MessageID, account.Name, err)
+		return all(len(facts), platform.OutcomeRetry, fmt.Errorf("record a notice on Channel %s: %w", o.Channel, err))
 	}
-	return outcome, nil
+	return results
 }
 
 // addNotice puts a notice among those of a Channel and reports whether it was new.

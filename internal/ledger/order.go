@@ -1,22 +1,21 @@
 package ledger
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
-	"unicode/utf8"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/accounts"
-	"github.com/laidoulaile/channel-operator/internal/order"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
@@ -26,59 +25,163 @@ const (
 	maxReason = 512
 	// Bounds of what is kept of prices and cancellations (the schema's).
 	maxPrice, maxRules, maxWord, maxRuleText = 64, 16, 32, 256
-	// keepNotifications and keepWeight are what a full list (256 notifications, or 900000
-	// of weight) is compacted to, where it can be.
-	keepNotifications, keepWeight = 192, 600_000
-	// What a code, a rule of cancelling and a character of a remark count beside a byte of
-	// sealed body; the schema's rule on spec.notifications counts the same.
-	codeWeight, ruleWeight, remarkWeight = 200, 1200, 3
 )
 
-// recordOrder appends a notification to its OrderVoucher. The API server refuses a
-// second copy by the list's key; a full list is compacted once.
-func (l *Ledger) recordOrder(ctx context.Context, account *accounts.Account, push platform.Push, told *platform.OrderNotification) (platform.Outcome, error) {
-	notification, err := seal(account, push, told)
-	if err != nil {
-		return platform.OutcomeRetry, fmt.Errorf("notification %s of order %s of Channel %s: %w", told.MessageID, told.OrderID, account.Name, err)
-	}
-	err = l.appendNotification(ctx, account, told, notification)
-	switch {
-	case err == nil:
-		return platform.OutcomeRecorded, nil
-	case refusalOf(err) == refusedDuplicate:
-		return platform.OutcomeDuplicate, nil
-	default:
-		return platform.OutcomeRetry, fmt.Errorf("record notification %s of order %s of Channel %s: %w", told.MessageID, told.OrderID, account.Name, err)
-	}
+// orderFact is a notification for an order's list.
+type orderFact struct {
+	OutOrderID   string                `json:"outOrderID,omitempty"`
+	Notification v1alpha1.Notification `json:"notification"`
 }
 
-func (l *Ledger) appendNotification(ctx context.Context, account *accounts.Account, told *platform.OrderNotification, notification v1alpha1.Notification) error {
-	body, err := appendPatch(account.Name, told, notification)
+func orderFactOf(account *accounts.Account, push platform.Push, told *platform.OrderNotification) (fact, error) {
+	notification, err := seal(account, push, told)
+	if err != nil {
+		return fact{}, fmt.Errorf("notification %s of order %s of Channel %s: %w", told.MessageID, told.OrderID, account.Name, err)
+	}
+	return fact{Object: objectOf(account, kindOrder, told.OrderID), ReceivedAt: push.ReceivedAt,
+		Order: &orderFact{OutOrderID: told.OutOrderID, Notification: notification}}, nil
+}
+
+// writeOrder appends notifications to their OrderVoucher, each id once.
+func (l *Ledger) writeOrder(ctx context.Context, facts []fact) []result {
+	written := l.appendAll(ctx, facts[0].Object, distinct(facts))
+	results := make([]result, len(facts))
+	for i, f := range facts {
+		id := f.Order.Notification.ID
+		results[i] = written[id]
+		if written[id].outcome == platform.OutcomeRecorded {
+			written[id] = result{outcome: platform.OutcomeDuplicate} // what comes behind is a copy
+		}
+	}
+	return results
+}
+
+func distinct(facts []fact) []*orderFact {
+	seen := map[string]bool{}
+	var once []*orderFact
+	for _, f := range facts {
+		if id := f.Order.Notification.ID; !seen[id] {
+			seen[id] = true
+			once = append(once, f.Order)
+		}
+	}
+	return once
+}
+
+// appendAll appends notifications of different ids in one write, and says what became of
+// each by its id. The API server takes all or none: what it refuses is written again
+// without those that are there already, or in two halves.
+func (l *Ledger) appendAll(ctx context.Context, o object, facts []*orderFact) map[string]result {
+	err := l.append(ctx, o, facts)
+	refused := refusalOf(err)
+	switch {
+	case err == nil:
+		return same(facts, result{outcome: platform.OutcomeRecorded})
+	case len(facts) == 1 && refused == refusedDuplicate:
+		return same(facts, result{outcome: platform.OutcomeDuplicate})
+	case len(facts) > 1 && refused == refusedDuplicate:
+		return l.appendMissing(ctx, o, facts)
+	case len(facts) > 1 && (refused != refusedNot || tooLarge(err) || errors.Is(err, errFull)):
+		half := len(facts) / 2
+		written := l.appendAll(ctx, o, facts[:half])
+		maps.Copy(written, l.appendAll(ctx, o, facts[half:]))
+		return written
+	}
+	ids := make([]string, 0, len(facts))
+	for _, f := range facts {
+		ids = append(ids, f.Notification.ID)
+	}
+	return same(facts, result{platform.OutcomeRetry, fmt.Errorf("record %s of %s: %w", strings.Join(ids, ", "), o, err)})
+}
+
+// appendMissing appends what is not there: of many, the refusal does not say which is.
+func (l *Ledger) appendMissing(ctx context.Context, o object, facts []*orderFact) map[string]result {
+	there, err := l.notified(ctx, o)
+	if err != nil {
+		return same(facts, result{platform.OutcomeRetry, err})
+	}
+	written := map[string]result{}
+	var missing []*orderFact
+	for _, f := range facts {
+		if there[f.Notification.ID] {
+			written[f.Notification.ID] = result{outcome: platform.OutcomeDuplicate}
+		} else {
+			missing = append(missing, f)
+		}
+	}
+	switch len(missing) {
+	case 0:
+	case len(facts): // they went in the meantime, or another's write is in between
+		maps.Copy(written, same(facts, result{platform.OutcomeRetry, fmt.Errorf("%s changes while it is written", o)}))
+	default:
+		maps.Copy(written, l.appendAll(ctx, o, missing))
+	}
+	return written
+}
+
+// notified are the ids of the notifications that an order's object has.
+func (l *Ledger) notified(ctx context.Context, o object) (map[string]bool, error) {
+	there := map[string]bool{}
+	for _, name := range []string{ObjectName(o.Channel, o.ID), hashedName(o.Channel, o.ID)} {
+		var voucher v1alpha1.OrderVoucher
+		err := l.api.Get(ctx, o.key(name), &voucher)
+		if client.IgnoreNotFound(err) != nil {
+			return nil, fmt.Errorf("read %s: %w", o, err)
+		}
+		if err != nil || voucher.Spec.OrderID != o.ID || voucher.Spec.ChannelRef.Name != o.Channel {
+			continue
+		}
+		for _, n := range voucher.Spec.Notifications {
+			there[n.ID] = true
+		}
+	}
+	return there, nil
+}
+
+func same(facts []*orderFact, r result) map[string]result {
+	results := make(map[string]result, len(facts))
+	for _, f := range facts {
+		results[f.Notification.ID] = r
+	}
+	return results
+}
+
+// append writes all of the notifications or none. A full list is compacted once.
+func (l *Ledger) append(ctx context.Context, o object, facts []*orderFact) error {
+	body, err := appendPatch(o, facts)
 	if err != nil {
 		return err
 	}
 	patch := func(ctx context.Context, name string) error {
-		key := types.NamespacedName{Namespace: account.Namespace, Name: name}
-		err := l.patchOrder(ctx, key, body)
+		err := l.patchOrder(ctx, o.key(name), body)
 		if refusalOf(err) == refusedFull {
-			if err := l.compact(ctx, key); err != nil {
+			if err := l.compact(ctx, o.key(name)); err != nil {
 				return err
 			}
-			err = l.patchOrder(ctx, key, body)
+			err = l.patchOrder(ctx, o.key(name), body)
 		}
 		return err
 	}
 	create := func(ctx context.Context, name string) error {
-		return l.api.Create(ctx, &v1alpha1.OrderVoucher{
-			ObjectMeta: objectMeta(account, name),
-			Spec: v1alpha1.OrderVoucherSpec{
-				ChannelRef: v1alpha1.ChannelReference{Name: account.Name},
-				OrderID:    told.OrderID, OutOrderID: told.OutOrderID,
-				Notifications: []v1alpha1.Notification{notification},
-			},
-		})
+		spec := v1alpha1.OrderVoucherSpec{
+			ChannelRef: v1alpha1.ChannelReference{Name: o.Channel}, OrderID: o.ID, OutOrderID: outOrderID(facts),
+		}
+		for _, f := range facts {
+			spec.Notifications = append(spec.Notifications, f.Notification)
+		}
+		return l.api.Create(ctx, &v1alpha1.OrderVoucher{ObjectMeta: o.meta(name), Spec: spec})
 	}
-	return upsert(ctx, account.Name, told.OrderID, patch, create)
+	return upsert(ctx, o, patch, create)
+}
+
+// outOrderID is the distributor's id of the order as the last that names it has it.
+func outOrderID(facts []*orderFact) string {
+	for _, f := range slices.Backward(facts) {
+		if f.OutOrderID != "" {
+			return f.OutOrderID
+		}
+	}
+	return ""
 }
 
 func (l *Ledger) patchOrder(ctx context.Context, key types.NamespacedName, body []byte) error {
@@ -94,97 +197,22 @@ type jsonPatchOp struct {
 
 // appendPatch appends without reading. Replacing the identity by itself changes nothing
 // on our object and is refused on another's.
-func appendPatch(channel string, told *platform.OrderNotification, notification v1alpha1.Notification) ([]byte, error) {
+func appendPatch(o object, facts []*orderFact) ([]byte, error) {
 	ops := []jsonPatchOp{
-		{"replace", "/spec/channelRef/name", channel},
-		{"replace", "/spec/orderID", told.OrderID},
-		{"add", "/spec/notifications/-", notification},
+		{"replace", "/spec/channelRef/name", o.Channel},
+		{"replace", "/spec/orderID", o.ID},
 	}
-	if told.OutOrderID != "" {
-		ops = append(ops, jsonPatchOp{"add", "/spec/outOrderID", told.OutOrderID})
+	for _, f := range facts {
+		ops = append(ops, jsonPatchOp{"add", "/spec/notifications/-", f.Notification})
+	}
+	if id := outOrderID(facts); id != "" {
+		ops = append(ops, jsonPatchOp{"add", "/spec/outOrderID", id})
 	}
 	body, err := json.Marshal(ops)
 	if err != nil {
 		return nil, fmt.Errorf("encode patch: %w", err)
 	}
 	return body, nil
-}
-
-// compact takes from a full list what does not change the status.
-func (l *Ledger) compact(ctx context.Context, key types.NamespacedName) error {
-	return retry.RetryOnConflict(patience, func() error {
-		var voucher v1alpha1.OrderVoucher
-		if err := l.api.Get(ctx, key, &voucher); err != nil {
-			return err
-		}
-		drop := superfluous(&voucher)
-		if len(drop) == 0 {
-			return fmt.Errorf("order %s holds as many notifications as it can, and none is superfluous until the platform confirms them: delete what you do not need", key)
-		}
-		before := voucher.DeepCopy()
-		voucher.Spec.Notifications = slices.DeleteFunc(voucher.Spec.Notifications, func(n v1alpha1.Notification) bool {
-			return drop[n.ID]
-		})
-		return l.api.Patch(ctx, &voucher, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
-	})
-}
-
-// superfluous chooses what may go until the rest is small enough: first what the fold
-// does not need; then, if the platform confirmed everything that was pushed, the oldest,
-// for the status is the platform's own answer and stands without them. Those that issued
-// codes go last: their sealed bodies are where the codes themselves are kept.
-func superfluous(voucher *v1alpha1.OrderVoucher) map[string]bool {
-	candidates := order.Compact(voucher.Spec.Notifications, 0)
-	if confirmed(voucher) {
-		oldest := slices.SortedStableFunc(slices.Values(voucher.Spec.Notifications), func(a, b v1alpha1.Notification) int {
-			return cmp.Or(issues(a)-issues(b), a.ReceivedAt.Compare(b.ReceivedAt.Time))
-		})
-		for _, n := range oldest {
-			candidates = append(candidates, n.ID)
-		}
-	}
-	count, weight := len(voucher.Spec.Notifications), 0
-	weights, replied := map[string]int{}, map[string]int{}
-	for _, n := range voucher.Spec.Notifications {
-		weights[n.ID] = weigh(n)
-		if n.Reply != nil {
-			replied[n.ID] = 1
-		}
-		weight += weights[n.ID]
-	}
-	// What was replied goes last of all: it must be found again if it is asked for again.
-	slices.SortStableFunc(candidates, func(a, b string) int { return replied[a] - replied[b] })
-	drop := map[string]bool{}
-	for _, id := range candidates {
-		if count <= keepNotifications && weight <= keepWeight {
-			break
-		}
-		if !drop[id] {
-			drop[id] = true
-			count, weight = count-1, weight-weights[id]
-		}
-	}
-	return drop
-}
-
-func weigh(n v1alpha1.Notification) int {
-	weight := len(n.Sealed) + codeWeight*len(n.Codes) + remarkWeight*utf8.RuneCountInString(n.Remark)
-	if n.Reply != nil {
-		weight += len(n.Reply.Sealed)
-	}
-	if n.Cancellation != nil {
-		weight += ruleWeight * len(n.Cancellation.Rules)
-	}
-	return weight
-}
-
-// issues is 1 for a notification that issued codes, or asked for them, else 0.
-func issues(n v1alpha1.Notification) int {
-	switch n.Type {
-	case v1alpha1.NotificationCodesIssued, v1alpha1.NotificationCodesRequested:
-		return 1
-	}
-	return 0
 }
 
 // seal turns what a push told into what may be kept: codes hashed and masked, text

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,17 +17,98 @@ import (
 	"github.com/laidoulaile/channel-operator/internal/platform"
 )
 
-// recordProduct announces a change on its ProductSync. A push that names several
-// aspects goes out as one patch; if the API server knows a newer change of one of them,
-// the others must not be lost with it, and each goes on its own.
-func (l *Ledger) recordProduct(ctx context.Context, account *accounts.Account, push platform.Push, change *platform.ProductChange) (platform.Outcome, error) {
-	changedAt := notAhead(change.ChangedAt, push.ReceivedAt)
-	outcome, err := l.announce(ctx, account, change, changedAt, change.Aspects...)
-	if err != nil || outcome != platform.OutcomeOlder {
-		return outcome, err
+// productFact is an announced change of some aspects of a product.
+type productFact struct {
+	Aspects []platform.Aspect `json:"aspects"`
+	// Change as it is announced of each.
+	Change v1alpha1.Announcement `json:"change"`
+}
+
+func productFactOf(account *accounts.Account, push platform.Push, change *platform.ProductChange) fact {
+	return fact{Object: objectOf(account, kindProduct, change.ProductID), ReceivedAt: push.ReceivedAt, Product: &productFact{
+		Aspects: change.Aspects,
+		Change: v1alpha1.Announcement{ChangedAt: metav1.NewMicroTime(notAhead(change.ChangedAt, push.ReceivedAt)),
+			MessageID: change.MessageID, Type: change.Type},
+	}}
+}
+
+// writeProduct announces changes on their ProductSync: of each aspect the newest, in one
+// write. If the API server knows a newer change of some aspect, what is new must not be
+// lost with it: then what is known is read, and the rest goes change by change.
+func (l *Ledger) writeProduct(ctx context.Context, facts []fact) []result {
+	o, newest := facts[0].Object, newestOf(facts)
+	outcome, err := l.announce(ctx, o, newest)
+	switch {
+	case err != nil:
+		return all(len(facts), outcome, err)
+	case outcome == platform.OutcomeOlder:
+		return l.writeApart(ctx, facts)
 	}
-	for _, aspect := range change.Aspects {
-		one, err := l.announceOne(ctx, account, push, change, changedAt, aspect)
+	results := make([]result, len(facts))
+	for i, f := range facts {
+		results[i].outcome = platform.OutcomeOlder
+		if announces(f, newest) {
+			results[i].outcome = platform.OutcomeRecorded
+		}
+	}
+	return results
+}
+
+// newestOf gives of each aspect the newest change; of two of the same time, the later.
+func newestOf(facts []fact) v1alpha1.Announced {
+	var newest v1alpha1.Announced
+	for i := range facts {
+		change := &facts[i].Product.Change
+		for _, aspect := range facts[i].Product.Aspects {
+			if at := aspectOf(&newest, aspect); *at == nil || !change.ChangedAt.Before(&(*at).ChangedAt) {
+				*at = change
+			}
+		}
+	}
+	return newest
+}
+
+// announces reports whether some aspect of the fact is as new as what is announced.
+func announces(f fact, announced v1alpha1.Announced) bool {
+	return slices.ContainsFunc(f.Product.Aspects, func(aspect platform.Aspect) bool {
+		known := *aspectOf(&announced, aspect)
+		return known == nil || !f.Product.Change.ChangedAt.Before(&known.ChangedAt)
+	})
+}
+
+// writeApart writes change by change, but for those that are older in all they say than
+// what is known. A change that is known and lies ahead of our clock proves nothing about
+// another: that is looked at one by one, too.
+func (l *Ledger) writeApart(ctx context.Context, facts []fact) []result {
+	known, err := l.announced(ctx, facts[0].Object)
+	if err != nil {
+		return all(len(facts), platform.OutcomeRetry, err)
+	}
+	results := make([]result, len(facts))
+	for i, f := range facts {
+		if announces(f, known) || aheadOf(known, f.ReceivedAt) {
+			results[i].outcome, results[i].err = l.announceApart(ctx, f)
+		} else {
+			results[i].outcome = platform.OutcomeOlder
+		}
+	}
+	return results
+}
+
+func aheadOf(known v1alpha1.Announced, now time.Time) bool {
+	return slices.ContainsFunc(everyAspect, func(aspect platform.Aspect) bool {
+		change := *aspectOf(&known, aspect)
+		return change != nil && change.ChangedAt.After(now)
+	})
+}
+
+var everyAspect = []platform.Aspect{platform.AspectInfo, platform.AspectPrice, platform.AspectStock, platform.AspectAvailability}
+
+// announceApart announces a change aspect by aspect.
+func (l *Ledger) announceApart(ctx context.Context, f fact) (platform.Outcome, error) {
+	outcome := platform.OutcomeOlder
+	for _, aspect := range f.Product.Aspects {
+		one, err := l.announceOne(ctx, f, aspect)
 		if err != nil {
 			return one, err
 		}
@@ -40,31 +122,40 @@ func (l *Ledger) recordProduct(ctx context.Context, account *accounts.Account, p
 // announceOne announces a change of one aspect. Where the change that is known lies ahead
 // of our clock, as far as clocks may differ, it proves nothing about this one, which then
 // counts as the next: no push can block those that come after it.
-func (l *Ledger) announceOne(ctx context.Context, account *accounts.Account, push platform.Push, change *platform.ProductChange, changedAt time.Time, aspect platform.Aspect) (platform.Outcome, error) {
-	outcome, err := l.announce(ctx, account, change, changedAt, aspect)
+func (l *Ledger) announceOne(ctx context.Context, f fact, aspect platform.Aspect) (platform.Outcome, error) {
+	outcome, err := l.announce(ctx, f.Object, only(aspect, f.Product.Change))
 	if err != nil || outcome != platform.OutcomeOlder {
 		return outcome, err
 	}
-	known, err := l.announced(ctx, account, change.ProductID, aspect)
-	if err != nil || known == nil || known.MessageID == change.MessageID || !known.ChangedAt.After(push.ReceivedAt) {
+	there, err := l.announced(ctx, f.Object)
+	known := *aspectOf(&there, aspect)
+	if err != nil || known == nil || known.MessageID == f.Product.Change.MessageID || !known.ChangedAt.After(f.ReceivedAt) {
 		return outcome, err
 	}
-	return l.announce(ctx, account, change, known.ChangedAt.Add(time.Microsecond), aspect)
+	next := f.Product.Change
+	next.ChangedAt = metav1.NewMicroTime(known.ChangedAt.Add(time.Microsecond))
+	return l.announce(ctx, f.Object, only(aspect, next))
 }
 
-// announced reads the known change of an aspect; nil if there is none, or no object.
-func (l *Ledger) announced(ctx context.Context, account *accounts.Account, productID string, aspect platform.Aspect) (*v1alpha1.Announcement, error) {
-	for _, name := range []string{ObjectName(account.Name, productID), hashedName(account.Name, productID)} {
+func only(aspect platform.Aspect, change v1alpha1.Announcement) v1alpha1.Announced {
+	var announced v1alpha1.Announced
+	*aspectOf(&announced, aspect) = &change
+	return announced
+}
+
+// announced reads the known changes of a product; none if there is no object.
+func (l *Ledger) announced(ctx context.Context, o object) (v1alpha1.Announced, error) {
+	for _, name := range []string{ObjectName(o.Channel, o.ID), hashedName(o.Channel, o.ID)} {
 		var there v1alpha1.ProductSync
-		err := l.api.Get(ctx, types.NamespacedName{Namespace: account.Namespace, Name: name}, &there)
+		err := l.api.Get(ctx, o.key(name), &there)
 		if client.IgnoreNotFound(err) != nil {
-			return nil, fmt.Errorf("read product %s of Channel %s: %w", productID, account.Name, err)
+			return v1alpha1.Announced{}, fmt.Errorf("read %s: %w", o, err)
 		}
-		if err == nil && there.Spec.ProductID == productID && there.Spec.ChannelRef.Name == account.Name {
-			return *aspectOf(&there.Spec.Announced, aspect), nil
+		if err == nil && there.Spec.ProductID == o.ID && there.Spec.ChannelRef.Name == o.Channel {
+			return there.Spec.Announced, nil
 		}
 	}
-	return nil, nil
+	return v1alpha1.Announced{}, nil
 }
 
 func aspectOf(announced *v1alpha1.Announced, aspect platform.Aspect) **v1alpha1.Announcement {
@@ -80,23 +171,17 @@ func aspectOf(announced *v1alpha1.Announced, aspect platform.Aspect) **v1alpha1.
 	}
 }
 
-func (l *Ledger) announce(ctx context.Context, account *accounts.Account, change *platform.ProductChange, changedAt time.Time, aspects ...platform.Aspect) (platform.Outcome, error) {
-	spec := v1alpha1.ProductSyncSpec{
-		ChannelRef: v1alpha1.ChannelReference{Name: account.Name},
-		ProductID:  change.ProductID,
-	}
-	for _, aspect := range aspects {
-		*aspectOf(&spec.Announced, aspect) = &v1alpha1.Announcement{
-			ChangedAt: metav1.NewMicroTime(changedAt), MessageID: change.MessageID, Type: change.Type}
-	}
-	err := l.upsertProduct(ctx, account, spec)
+// announce writes what is announced: all of it, or, if a newer change of one aspect is
+// known, none.
+func (l *Ledger) announce(ctx context.Context, o object, announced v1alpha1.Announced) (platform.Outcome, error) {
+	err := l.upsertProduct(ctx, o, announced)
 	switch {
 	case err == nil:
 		return platform.OutcomeRecorded, nil
 	case refusalOf(err) == refusedOlder:
 		return platform.OutcomeOlder, nil
 	default:
-		return platform.OutcomeRetry, fmt.Errorf("announce a change of product %s of Channel %s: %w", change.ProductID, account.Name, err)
+		return platform.OutcomeRetry, fmt.Errorf("announce a change of %s: %w", o, err)
 	}
 }
 
@@ -108,21 +193,22 @@ func notAhead(changedAt, receivedAt time.Time) time.Time {
 	return changedAt.UTC()
 }
 
-// upsertProduct merges the spec into the product's object: a merge patch touches just
-// the aspects it names.
-func (l *Ledger) upsertProduct(ctx context.Context, account *accounts.Account, spec v1alpha1.ProductSyncSpec) error {
+// upsertProduct merges what is announced into the product's object: a merge patch touches
+// just the aspects it names.
+func (l *Ledger) upsertProduct(ctx context.Context, o object, announced v1alpha1.Announced) error {
+	spec := v1alpha1.ProductSyncSpec{ChannelRef: v1alpha1.ChannelReference{Name: o.Channel}, ProductID: o.ID, Announced: announced}
 	body, err := json.Marshal(map[string]any{"spec": spec})
 	if err != nil {
 		return fmt.Errorf("encode patch: %w", err)
 	}
 	patch := func(ctx context.Context, name string) error {
-		product := &v1alpha1.ProductSync{ObjectMeta: metav1.ObjectMeta{Namespace: account.Namespace, Name: name}}
+		product := &v1alpha1.ProductSync{ObjectMeta: metav1.ObjectMeta{Namespace: o.Namespace, Name: name}}
 		return l.api.Patch(ctx, product, client.RawPatch(types.MergePatchType, body))
 	}
 	create := func(ctx context.Context, name string) error {
-		return l.api.Create(ctx, &v1alpha1.ProductSync{ObjectMeta: objectMeta(account, name), Spec: spec})
+		return l.api.Create(ctx, &v1alpha1.ProductSync{ObjectMeta: o.meta(name), Spec: spec})
 	}
-	return upsert(ctx, account.Name, spec.ProductID, patch, create)
+	return upsert(ctx, o, patch, create)
 }
 
 // EnsureProduct makes the object of a product that discovery found, if it is not there.
@@ -130,7 +216,7 @@ func (l *Ledger) upsertProduct(ctx context.Context, account *accounts.Account, s
 func (l *Ledger) EnsureProduct(ctx context.Context, account *accounts.Account, productID string) (made bool, err error) {
 	spec := v1alpha1.ProductSyncSpec{ChannelRef: v1alpha1.ChannelReference{Name: account.Name}, ProductID: productID}
 	for _, name := range []string{ObjectName(account.Name, productID), hashedName(account.Name, productID)} {
-		err = l.api.Create(ctx, &v1alpha1.ProductSync{ObjectMeta: objectMeta(account, name), Spec: spec})
+		err = l.api.Create(ctx, &v1alpha1.ProductSync{ObjectMeta: objectOf(account, kindProduct, productID).meta(name), Spec: spec})
 		if !apierrors.IsAlreadyExists(err) {
 			break
 		}

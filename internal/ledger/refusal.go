@@ -60,3 +60,8 @@ func causeOf(cause metav1.StatusCause) refusal {
 		return refusedOther
 	}
 }
+
+// tooLarge reports whether a write is more than the API server, or etcd behind it, takes.
+func tooLarge(err error) bool {
+	return apierrors.IsRequestEntityTooLargeError(err) || err != nil && strings.Contains(err.Error(), "etcdserver: request is too large")
+}

@@ -1,0 +1,124 @@
+package ledger
+
+import (
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/accounts"
+	"github.com/laidoulaile/channel-operator/internal/platform"
+)
+
+// fact is what one event says, sealed, and on which object it is to be written. It is all
+// that is needed to write it.
+type fact struct {
+	Object     object    `json:"object"`
+	ReceivedAt time.Time `json:"receivedAt"`
+	// One of these is set.
+	Order   *orderFact              `json:"order,omitempty"`
+	Product *productFact            `json:"product,omitempty"`
+	Notice  *v1alpha1.ChannelNotice `json:"notice,omitempty"`
+}
+
+// object is what a fact is written on, by what it is about: its name follows from that.
+type object struct {
+	Kind      kind              `json:"kind"`
+	Namespace string            `json:"namespace"`
+	Channel   string            `json:"channel"`
+	Platform  v1alpha1.Platform `json:"platform"`
+	// ID of the order or the product on the platform; empty for the Channel itself.
+	ID string `json:"id,omitempty"`
+}
+
+// kind of object.
+type kind string
+
+const (
+	kindOrder   kind = "order"
+	kindProduct kind = "product"
+	kindChannel kind = "channel"
+)
+
+// String names the object for people.
+func (o object) String() string {
+	if o.Kind == kindChannel {
+		return "Channel " + o.Channel
+	}
+	return fmt.Sprintf("%s %s of Channel %s", o.Kind, o.ID, o.Channel)
+}
+
+func (o object) key(name string) types.NamespacedName {
+	return types.NamespacedName{Namespace: o.Namespace, Name: name}
+}
+
+func (o object) meta(name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Namespace: o.Namespace,
+		Name:      name,
+		Labels: map[string]string{
+			v1alpha1.LabelChannel:  o.Channel,
+			v1alpha1.LabelPlatform: string(o.Platform),
+		},
+	}
+}
+
+func objectOf(account *accounts.Account, k kind, id string) object {
+	return object{Kind: k, Namespace: account.Namespace, Channel: account.Name, Platform: account.Platform, ID: id}
+}
+
+// factsOf are what the events of one push say. What they say of the credit is noted on the
+// way: it is no fact that anybody is promised.
+func (l *Ledger) factsOf(account *accounts.Account, push platform.Push, events []platform.Event) ([]fact, error) {
+	facts := make([]fact, 0, len(events))
+	for _, event := range events {
+		f, err := fact{}, error(nil)
+		switch {
+		case event.Product != nil:
+			f = productFactOf(account, push, event.Product)
+		case event.Order != nil:
+			f, err = orderFactOf(account, push, event.Order)
+		case event.Notice != nil:
+			f, err = noticeFactOf(account, push, event.Notice)
+		case event.Credit != nil:
+			l.pushed.noteCredit(account, push.ReceivedAt, event.Credit)
+			continue
+		default:
+			err = fmt.Errorf("an event of Channel %s says nothing", account.Name)
+		}
+		if err != nil {
+			return nil, err
+		}
+		facts = append(facts, f)
+	}
+	return facts, nil
+}
+
+// result is what became of a fact.
+type result struct {
+	outcome platform.Outcome
+	err     error
+}
+
+// all gives as many facts the same result.
+func all(n int, outcome platform.Outcome, err error) []result {
+	results := make([]result, n)
+	for i := range results {
+		results[i] = result{outcome, err}
+	}
+	return results
+}
+
+// weight is about how many bytes the fact is.
+func (f fact) weight() int {
+	const frame = 500
+	switch {
+	case f.Order != nil:
+		return frame + weigh(f.Order.Notification)
+	case f.Notice != nil:
+		return frame + len(f.Notice.Sealed)
+	}
+	return frame
+}

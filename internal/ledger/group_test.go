@@ -1,0 +1,189 @@
+package ledger_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/ledger"
+	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/test/env"
+)
+
+// counted gives the book a ledger whose writes are counted, and held while the gate is shut.
+func (b *book) counted(t *testing.T) (writes *atomic.Int64, gate *sync.Mutex) {
+	t.Helper()
+	if err := v1alpha1.AddToScheme(scheme.Scheme); err != nil {
+		t.Fatal(err)
+	}
+	plain, err := client.NewWithWatch(env.Config(), client.Options{Scheme: scheme.Scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	writes, gate = &atomic.Int64{}, &sync.Mutex{}
+	pass := func() {
+		writes.Add(1)
+		gate.Lock()
+		defer gate.Unlock()
+	}
+	b.Ledger = ledger.New(interceptor.NewClient(plain, interceptor.Funcs{
+		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+			pass()
+			return c.Create(ctx, o, opts...)
+		},
+		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+			pass()
+			return c.Patch(ctx, o, p, opts...)
+		},
+	}), plain)
+	return writes, gate
+}
+
+// storm records one event for each, all at the same time behind one that is held, and gives
+// what became of each.
+func (b *book) storm(gate *sync.Mutex, first platform.Event, events []platform.Event) ([]platform.Outcome, []error) {
+	outcomes, errs := make([]platform.Outcome, len(events)), make([]error, len(events))
+	var group sync.WaitGroup
+	gate.Lock()
+	group.Go(func() { _, _ = b.Record(b.Context(), b.account, push("first"), []platform.Event{first}) })
+	b.stands(0)
+	for i, event := range events {
+		group.Go(func() {
+			outcomes[i], errs[i] = b.Record(b.Context(), b.account, push("storm"), []platform.Event{event})
+		})
+	}
+	b.stands(len(events))
+	gate.Unlock()
+	group.Wait()
+	return outcomes, errs
+}
+
+// stands waits until one object is written, and so many facts stand in its line.
+func (b *book) stands(want int) {
+	b.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		objects, facts := b.Standing()
+		if objects == 1 && facts == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			b.Fatalf("%d objects are written, %d facts stand in line; want 1 and %d", objects, facts, want)
+		}
+	}
+}
+
+// A hundred pushes for one order cost a handful of writes, and all of them are kept.
+func TestStormOnOneOrderIsAFewWrites(t *testing.T) {
+	b := open(t, "fliggy")
+	writes, gate := b.counted(t)
+	var events []platform.Event
+	for i := range 100 {
+		events = append(events, told("1", fmt.Sprintf("m-%d", i)))
+	}
+	outcomes, errs := b.storm(gate, told("1", "first"), events)
+	for i, outcome := range outcomes {
+		if errs[i] != nil || outcome != platform.OutcomeRecorded {
+			t.Errorf("push %d: %s, %v", i, outcome, errs[i])
+		}
+	}
+	if n := len(b.order("fliggy-1").Spec.Notifications); n != 101 {
+		t.Errorf("%d notifications", n)
+	}
+	if n := writes.Load(); n > 6 { // a patch that finds nothing, the create, and two groups
+		t.Errorf("%d writes", n)
+	}
+}
+
+// In a group each push hears what became of its own: new, there already, or refused.
+func TestEachPushOfAGroupHearsItsOwn(t *testing.T) {
+	b := open(t, "fliggy")
+	b.record(push("x"), told("2", "known"))
+	_, gate := b.counted(t)
+	broken := told("2", "broken")
+	broken.Order.Kind = "NoSuchKind"
+	events := []platform.Event{told("2", "new-1"), told("2", "known"), broken, told("2", "new-2"), told("2", "known"), told("2", "new-3")}
+	outcomes, errs := b.storm(gate, told("2", "first"), events)
+	for i, want := range []platform.Outcome{platform.OutcomeRecorded, platform.OutcomeDuplicate, platform.OutcomeRetry,
+		platform.OutcomeRecorded, platform.OutcomeDuplicate, platform.OutcomeRecorded} {
+		if outcomes[i] != want || (errs[i] != nil) != (want == platform.OutcomeRetry) {
+			t.Errorf("push %d: %s, %v; want %s", i, outcomes[i], errs[i], want)
+		}
+	}
+	if n := len(b.order("fliggy-2").Spec.Notifications); n != 5 {
+		t.Errorf("%d notifications, want 5", n)
+	}
+}
+
+// Copies in one group are one notification, recorded once.
+func TestCopiesInAGroup(t *testing.T) {
+	b := open(t, "fliggy")
+	_, gate := b.counted(t)
+	var events []platform.Event
+	for range 20 {
+		events = append(events, told("3", "same"))
+	}
+	outcomes, errs := b.storm(gate, told("3", "first"), events)
+	recorded := 0
+	for i, outcome := range outcomes {
+		if outcome == platform.OutcomeRecorded {
+			recorded++
+		}
+		if errs[i] != nil || !outcome.Accepted() {
+			t.Errorf("push %d: %s, %v", i, outcome, errs[i])
+		}
+	}
+	if n := len(b.order("fliggy-3").Spec.Notifications); n != 2 || recorded != 1 {
+		t.Errorf("%d notifications, recorded %d times", n, recorded)
+	}
+}
+
+// Pushes of one product in a group are one write: of each aspect the newest change.
+func TestStormOnOneProductIsAFewWrites(t *testing.T) {
+	b := open(t, "fliggy")
+	writes, gate := b.counted(t)
+	var events []platform.Event
+	for i := range 100 {
+		aspect := []platform.Aspect{platform.AspectPrice, platform.AspectStock}[i%2]
+		events = append(events, change("4", noon.Add(time.Duration(i*37%100-200)*time.Second), fmt.Sprintf("m-%d", i*37%100), aspect))
+	}
+	outcomes, errs := b.storm(gate, change("4", noon.Add(-time.Hour), "first", platform.AspectInfo), events)
+	for i, outcome := range outcomes {
+		if errs[i] != nil || outcome != platform.OutcomeRecorded && outcome != platform.OutcomeOlder {
+			t.Errorf("push %d: %s, %v", i, outcome, errs[i])
+		}
+	}
+	announced := b.product("fliggy-4").Spec.Announced
+	if announced.Price.MessageID != "m-98" || announced.Stock.MessageID != "m-99" || announced.Info.MessageID != "first" {
+		t.Errorf("announced %+v", announced)
+	}
+	if n := writes.Load(); n > 6 {
+		t.Errorf("%d writes", n)
+	}
+}
+
+// What is known is newer than some of a group: the rest is announced all the same.
+func TestOlderChangesInAGroup(t *testing.T) {
+	b := open(t, "fliggy")
+	b.record(push("x"), change("5", noon, "price", platform.AspectPrice))
+	_, gate := b.counted(t)
+	outcomes, errs := b.storm(gate, change("5", noon, "info", platform.AspectInfo), []platform.Event{
+		change("5", noon.Add(-time.Minute), "old", platform.AspectPrice),
+		change("5", noon.Add(-time.Minute), "both", platform.AspectPrice, platform.AspectStock),
+		change("5", noon.Add(-time.Second), "newer-stock", platform.AspectStock),
+	})
+	if err := errs[0]; err != nil || outcomes[0] != platform.OutcomeOlder {
+		t.Errorf("old: %s, %v", outcomes[0], err)
+	}
+	announced := b.product("fliggy-5").Spec.Announced
+	if announced.Price.MessageID != "price" || announced.Stock == nil || announced.Stock.MessageID != "newer-stock" {
+		t.Errorf("announced %+v, %v, %v", announced, outcomes, errs)
+	}
+}

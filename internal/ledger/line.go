@@ -1,0 +1,131 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// maxWrites is how many objects are written at a time: more would only queue in the API
+	// server, where they cannot be grouped any more.
+	maxWrites = 32
+	// maxGroup is how many facts go out in one write, and maxGroupWeight how much they may
+	// weigh together: a write must stay far below what etcd takes.
+	maxGroup       = 64
+	maxGroupWeight = 256 << 10
+	// writeTimeout bounds one write: whoever waits for it may have given up before.
+	writeTimeout = 10 * time.Second
+)
+
+// lines keep one write under way for each object. What arrives meanwhile stands in line,
+// and goes out together in the next write: many who write one object at a time would keep
+// the API server busy with each other's conflicts.
+type lines struct {
+	// write writes facts on one object and says what became of each.
+	write func(ctx context.Context, facts []fact) []result
+	slots chan struct{}
+
+	mu sync.Mutex
+	// standing are those in line for an object; an object that is there has a writer.
+	standing map[object][]*waiting
+}
+
+// waiting is a fact in line.
+type waiting struct {
+	fact fact
+	ctx  context.Context // for its values: a writer waits for nobody's deadline
+	done chan result
+}
+
+func newLines(write func(context.Context, []fact) []result) *lines {
+	return &lines{write: write, slots: make(chan struct{}, maxWrites), standing: map[object][]*waiting{}}
+}
+
+// join puts a fact in line.
+func (l *lines) join(ctx context.Context, f fact) *waiting {
+	w := &waiting{fact: f, ctx: ctx, done: make(chan result, 1)}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	line, busy := l.standing[f.Object]
+	l.standing[f.Object] = append(line, w)
+	if !busy {
+		go l.serve(f.Object)
+	}
+	return w
+}
+
+// leave takes a fact out of the line, unless it is being written already.
+func (l *lines) leave(w *waiting) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	line := l.standing[w.fact.Object]
+	i := slices.Index(line, w)
+	if i < 0 {
+		return false
+	}
+	l.standing[w.fact.Object] = slices.Delete(line, i, i+1)
+	return true
+}
+
+// serve writes for one object until nothing stands in its line.
+func (l *lines) serve(o object) {
+	for {
+		l.slots <- struct{}{}
+		group := l.next(o)
+		if len(group) > 0 {
+			l.deliver(group)
+		}
+		<-l.slots
+		if len(group) == 0 {
+			return
+		}
+	}
+}
+
+// next takes the front of an object's line; where there is none, the object has no writer
+// any more.
+func (l *lines) next(o object) []*waiting {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	line := l.standing[o]
+	if len(line) == 0 {
+		delete(l.standing, o)
+		return nil
+	}
+	n, weight := 0, 0
+	for n < len(line) && n < maxGroup {
+		if weight += line[n].fact.weight(); n > 0 && weight > maxGroupWeight {
+			break
+		}
+		n++
+	}
+	l.standing[o] = slices.Clone(line[n:])
+	return line[:n]
+}
+
+func (l *lines) deliver(group []*waiting) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(group[0].ctx), writeTimeout)
+	defer cancel()
+	facts := make([]fact, 0, len(group))
+	for _, w := range group {
+		facts = append(facts, w.fact)
+	}
+	results := l.write(ctx, facts)
+	for i, w := range group {
+		w.done <- results[i]
+	}
+}
+
+// await waits for what becomes of a fact, as long as the context lasts.
+func (l *lines) await(ctx context.Context, w *waiting) result {
+	select {
+	case r := <-w.done:
+		return r
+	case <-ctx.Done():
+		l.leave(w)
+		return failed(fmt.Errorf("record %s: %w", w.fact.Object, ctx.Err()))
+	}
+}
