@@ -245,8 +245,9 @@ type Cancellation struct {
 // CancellationRule is one rule of cancelling. What its type and its days mean is the
 // platform's.
 type CancellationRule struct {
-	// platformType of the rule.
-	// +optional
+	// platformType of the rule; "unknown" where the platform gives none.
+	// +required
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=32
 	PlatformType string `json:"platformType,omitempty"`
 	// startDay of the rule.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -833,7 +834,7 @@ func TestOrderBounds(t *testing.T) {
 }
 
 func rules(n int) *v1alpha1.Cancellation {
-	return &v1alpha1.Cancellation{Type: v1alpha1.CancellationByRule, Rules: make([]v1alpha1.CancellationRule, n)}
+	return &v1alpha1.Cancellation{Type: v1alpha1.CancellationByRule, Rules: slices.Repeat([]v1alpha1.CancellationRule{{PlatformType: "1"}}, n)}
 }
 
 func codes(n int) []v1alpha1.Code {

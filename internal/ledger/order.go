@@ -287,7 +287,7 @@ func cancellationOf(told *platform.Cancellation, secrets []sealing.Secret) *v1al
 	cancellation := &v1alpha1.Cancellation{Type: v1alpha1.CancellationType(told.Type), PlatformType: sealing.Cut(told.PlatformType, maxWord)}
 	for _, rule := range told.Rules[:min(len(told.Rules), maxRules)] {
 		cancellation.Rules = append(cancellation.Rules, v1alpha1.CancellationRule{
-			PlatformType: sealing.Cut(rule.PlatformType, maxWord),
+			PlatformType: cmp.Or(sealing.Cut(rule.PlatformType, maxWord), "unknown"),
 			StartDay:     sealing.Cut(rule.StartDay, maxWord), EndDay: sealing.Cut(rule.EndDay, maxWord),
 			Percent: sealing.Cut(rule.Percent, maxWord), Text: sealing.Excerpt(rule.Text, maxRuleText, secrets...),
 		})

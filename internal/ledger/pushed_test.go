@@ -106,14 +106,14 @@ func TestTermsOfAnOrderAreKeptWithoutItsSecrets(t *testing.T) {
 	o.Cancellation = &platform.Cancellation{Type: string(v1alpha1.CancellationByRule), PlatformType: "3"}
 	for i := range 20 {
 		o.Cancellation.Rules = append(o.Cancellation.Rules, platform.CancellationRule{
-			PlatformType: "1", StartDay: fmt.Sprint(i), EndDay: "7", Percent: "50", Text: "half, or say KEY-WORD" + strings.Repeat("长", 300)})
+			PlatformType: []string{"1", ""}[i%2], StartDay: fmt.Sprint(i), EndDay: "7", Percent: "50", Text: "half, or say KEY-WORD" + strings.Repeat("长", 300)})
 	}
 	b.record(push("x"), event)
 	n := b.order("sctt-12").Spec.Notifications[0]
 	if n.Price == nil || *n.Price.Money != (v1alpha1.Money{Currency: "AUD", Amount: 12050}) || n.Price.Text != "120.5 A$" || n.Codes[0].Form != "QRCode" {
 		t.Errorf("price %+v, codes %+v", n.Price, n.Codes)
 	}
-	if c := n.Cancellation; c == nil || c.Type != v1alpha1.CancellationByRule || len(c.Rules) != 16 || c.Rules[3].StartDay != "3" {
+	if c := n.Cancellation; c == nil || c.Type != v1alpha1.CancellationByRule || len(c.Rules) != 16 || c.Rules[3].StartDay != "3" || c.Rules[2].PlatformType != "1" || c.Rules[3].PlatformType != "unknown" {
 		t.Errorf("cancellation %+v", n.Cancellation)
 	}
 	raw, err := json.Marshal(n)

@@ -106,6 +106,9 @@ func TestSuccessesResetTheBreaker(t *testing.T) {
 
 // A platform that answers is not down, whatever it answers.
 func TestOnlyTransientFailuresTripTheBreaker(t *testing.T) {
+	unknownCode := func([]byte) error {
+		return &platform.Error{Kind: platform.Transient, Reason: platform.ReasonUnknownCode, Op: "op", Code: "1"}
+	}
 	of := func(kind platform.Kind) func([]byte) error {
 		return func([]byte) error { return &platform.Error{Kind: kind, Op: "op", Code: "1"} }
 	}
@@ -114,6 +117,7 @@ func TestOnlyTransientFailuresTripTheBreaker(t *testing.T) {
 		classify func([]byte) error
 		kind     platform.Kind
 	}{
+		"an undocumented code":  {200, unknownCode, platform.Transient},
 		"throttled":             {429, nil, platform.Throttled},
 		"throttled in the body": {200, of(platform.Throttled), platform.Throttled},
 		"credentials":           {401, nil, platform.Refused},

@@ -34,6 +34,8 @@ const (
 	ReasonUnavailable Reason = "Unavailable"
 	// ReasonBadAnswer: the answer was not what is documented (Transient).
 	ReasonBadAnswer Reason = "BadAnswer"
+	// ReasonUnknownCode: the platform answered, with a code that is not documented (Transient).
+	ReasonUnknownCode Reason = "UnknownCode"
 	// ReasonThrottled: too many requests (Throttled).
 	ReasonThrottled Reason = "Throttled"
 	// ReasonNotFound: not known to the platform (Gone).

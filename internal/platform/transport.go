@@ -87,10 +87,16 @@ func NewTransport(channel string, limits Limits, base http.RoundTripper) *Transp
 			Name:         channel,
 			Timeout:      breakFor,
 			ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakAfter },
-			IsSuccessful: func(err error) bool { return err == nil || KindOf(err) != Transient },
+			IsSuccessful: func(err error) bool { return err == nil || KindOf(err) != Transient || answers(err) },
 			IsExcluded:   func(err error) bool { return errors.Is(err, context.Canceled) },
 		}),
 	}
+}
+
+// answers reports whether the platform gave an answer, of whatever meaning: it is not down.
+func answers(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Reason == ReasonUnknownCode
 }
 
 // Do asks and returns the answer's body, or an *Error.

@@ -147,7 +147,7 @@ func TestSCTTOrders(t *testing.T) {
 	s.accepted(s.fake.Send(s.ctx, platformtest.SCTTVoucherPath, changed))
 	s.eventually(func() error {
 		if err := s.get(order); err != nil || len(order.Status.Codes) != 6 {
-			return fmt.Errorf("%d codes, want the five and the changed one; %v", len(order.Status.Codes), err)
+			return fmt.Errorf("%d codes, want the five and the changed one; %w", len(order.Status.Codes), err)
 		}
 		return nil
 	})
@@ -174,7 +174,7 @@ func TestSCTTOrders(t *testing.T) {
 	channel := &v1alpha1.Channel{ObjectMeta: metav1.ObjectMeta{Name: "sctt"}}
 	s.eventually(func() error {
 		if err := s.get(channel); err != nil || channel.Status.Credit == nil || channel.Status.LastPushTime == nil {
-			return fmt.Errorf("status %+v, %v", channel.Status, err)
+			return fmt.Errorf("status %+v, %w", channel.Status, err)
 		}
 		return nil
 	})
@@ -250,7 +250,7 @@ func TestSCTTCatalogue(t *testing.T) {
 	var products v1alpha1.ProductSyncList
 	s.eventually(func() error {
 		if err := api.List(s.ctx, &products, client.InNamespace(s.namespace)); err != nil || len(products.Items) != 25 {
-			return fmt.Errorf("%d products, %v", len(products.Items), err)
+			return fmt.Errorf("%d products, %w", len(products.Items), err)
 		}
 		for _, p := range products.Items {
 			if err := ready(p.Status.Conditions, p.Generation, p.Status.ObservedGeneration); err != nil {

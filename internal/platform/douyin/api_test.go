@@ -505,7 +505,7 @@ func TestErrorPlaces(t *testing.T) {
 		"in data alone":        {`{"data":{"error_code":"2119003"}}`, platform.Throttled, platform.ReasonThrottled},
 		"in BaseResp":          {`{"data":{"error_code":0},"BaseResp":{"StatusCode":2119003}}`, platform.Throttled, platform.ReasonThrottled},
 		"known beats unknown":  {`{"data":{"error_code":1},"extra":{"error_code":2119003}}`, platform.Throttled, platform.ReasonThrottled},
-		"unknown":              {`{"data":{"error_code":77},"extra":{"error_code":0}}`, platform.Transient, platform.ReasonBadAnswer},
+		"unknown":              {`{"data":{"error_code":77},"extra":{"error_code":0}}`, platform.Transient, platform.ReasonUnknownCode},
 		"works, data alone":    {`{"data":{"error_code":0}}`, "", ""},
 		"works, extra alone":   {`{"data":{},"extra":{"error_code":0}}`, "", ""},
 		"works, as texts":      {`{"data":{"error_code":"0"},"extra":{"error_code":"0"}}`, "", ""},

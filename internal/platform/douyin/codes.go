@@ -66,7 +66,7 @@ var errorCodes = map[string]errorCode{
 func refusal(op, code, text string) *platform.Error {
 	entry, known := errorCodes[code]
 	if !known {
-		entry = errorCode{"undocumented error code", platform.Transient, platform.ReasonBadAnswer, 0}
+		entry = errorCode{"undocumented error code", platform.Transient, platform.ReasonUnknownCode, 0}
 	}
 	if text == "" {
 		text = entry.meaning

@@ -24,7 +24,7 @@ func TestCodes(t *testing.T) {
 		request     = kind{platform.Refused, platform.ReasonRequest}
 		credentials = kind{platform.Refused, platform.ReasonCredentials}
 		notGranted  = kind{platform.Refused, platform.ReasonNotGranted}
-		unknown     = kind{platform.Transient, platform.ReasonBadAnswer}
+		unknown     = kind{platform.Transient, platform.ReasonUnknownCode}
 	)
 	all := map[string]kind{
 		"2100001": transient, "2100004": transient, "2100005": request, "2119001": request, "2119002": transient, "2119003": throttled,

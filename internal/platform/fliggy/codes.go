@@ -67,7 +67,7 @@ var errorCodes = map[string]errorCode{
 func refusal(op, code, text string) *platform.Error {
 	entry, known := errorCodes[code]
 	if !known {
-		entry = errorCode{"undocumented error code", platform.Transient, platform.ReasonBadAnswer}
+		entry = errorCode{"undocumented error code", platform.Transient, platform.ReasonUnknownCode}
 	}
 	if text == "" {
 		text = entry.meaning

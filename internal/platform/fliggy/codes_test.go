@@ -65,9 +65,9 @@ func TestRefusal(t *testing.T) {
 		"unknown product":                   {opProductDetail, "4005", platform.Gone, platform.ReasonNotFound},
 		"product withdrawn":                 {opProductDetail, "4006", platform.Gone, platform.ReasonOffSale},
 		"unknown order":                     {opSearchOrder, "7004", platform.Gone, platform.ReasonNotFound},
-		"a code nobody knows":               {opSearchOrder, "1234", platform.Transient, platform.ReasonBadAnswer},
-		"no code":                           {opSearchOrder, "", platform.Transient, platform.ReasonBadAnswer},
-		"failure with the code for success": {opSearchOrder, "2000", platform.Transient, platform.ReasonBadAnswer},
+		"a code nobody knows":               {opSearchOrder, "1234", platform.Transient, platform.ReasonUnknownCode},
+		"no code":                           {opSearchOrder, "", platform.Transient, platform.ReasonUnknownCode},
+		"failure with the code for success": {opSearchOrder, "2000", platform.Transient, platform.ReasonUnknownCode},
 	}
 	for name, tc := range cases {
 		got := refusal(tc.op, tc.code, "")

@@ -10,7 +10,7 @@ package v1alpha1
 // CancellationRule is one rule of cancelling. What its type and its days mean is the
 // platform's.
 type CancellationRuleApplyConfiguration struct {
-	// platformType of the rule.
+	// platformType of the rule; "unknown" where the platform gives none.
 	PlatformType *string `json:"platformType,omitempty"`
 	// startDay of the rule.
 	StartDay *string `json:"startDay,omitempty"`
