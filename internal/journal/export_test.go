@@ -1,0 +1,28 @@
+package journal
+
+import "time"
+
+// Impatient opens a failed file again after a short time.
+func (o Options) Impatient(wait time.Duration) Options { o.firstRetry = wait; return o }
+
+// CompactAbove writes files anew that are larger than so many bytes.
+func (o Options) CompactAbove(size int64) Options { o.compact = size; return o }
+
+// What tests write into files themselves.
+const (
+	FileName  = fileName
+	Version   = version
+	EntryCost = entryCost
+)
+
+var (
+	BucketMeta = bucketMeta
+	KeyVersion = keyVersion
+)
+
+// Fail makes the journal take it that its disk failed.
+func (j *Journal) Fail(why error) {
+	if db, err := j.enter(); err == nil {
+		_ = j.leave(db, why)
+	}
+}

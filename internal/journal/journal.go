@@ -1,0 +1,254 @@
+// Package journal is the file where a record is safe when nothing else is: Put returns when
+// the bytes are on the disk. It knows nothing of what they mean, and whoever hands it bytes
+// has sealed them. Records belong to objects, are read back oldest first, and stay until they
+// are deleted.
+//
+// The file is a bbolt database, Dir/journal.db, beside Dir/journal.lock; temporary files end
+// in .new. Whatever is freed in it is used again: it grows to about one and a quarter times
+// the most that the records ever came to (four times, where they are much smaller than a
+// page), plus 16 MiB, and does not shrink while it is open. If it is then more than four times
+// its records and larger than 32 MiB, the next Open writes it anew.
+//
+// The database maps the file into memory. While it is open nobody else may write to it or cut
+// it: the process would die (and find out at its next start what is left).
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// What callers can tell apart. Errors wrap these, and say which file it is about.
+var (
+	// ErrLocked: another process has this journal open.
+	ErrLocked = errors.New("the journal is in use by another process: stop that one, or give this one a directory of its own")
+	// ErrNewer: a newer version of this program wrote the file. Nothing of it was changed.
+	ErrNewer = errors.New("the journal was written by a newer version: run that version again until the journal is empty, or move the file away")
+	// ErrDamaged: the file is cut, overwritten or no journal. Nothing of it was changed.
+	ErrDamaged = errors.New("the journal is damaged: look at its disk, and move the file away to start with an empty one " +
+		"(the records in it are then as good as lost, unless they are sent again)")
+	// ErrFull: with this record there would be more than MaxBytes.
+	ErrFull = errors.New("the journal is full: it takes records again when some have been deleted")
+	// ErrFailed: the disk failed. The journal opens its file again by itself, until which
+	// it neither takes nor gives a record; Puts are refused for a while longer.
+	ErrFailed = errors.New("the journal's disk failed: see that it has room and works; the journal tries again by itself")
+	// ErrClosed: the journal was closed.
+	ErrClosed = errors.New("the journal is closed")
+)
+
+const (
+	defaultMaxBytes = 512 << 20
+	// maxBatchDelay is how long a write waits for others to share its fsyncs with.
+	maxBatchDelay = 2 * time.Millisecond
+	maxBatchSize  = 500
+	// After a failure the file is opened again at once; Puts, and after failures in a row the
+	// opening too, wait this long, twice as long each time.
+	firstRetry, lastRetry = time.Second, 30 * time.Second
+)
+
+// Options say where a journal is and how much it may hold.
+type Options struct {
+	// Dir is the journal's own directory; it is made (0700) if missing.
+	Dir string
+	// MaxBytes bounds Stats.Bytes; 512 MiB if it is 0.
+	MaxBytes int64
+	// Now gives the times of records; time.Now if it is nil. No order depends on it.
+	Now func() time.Time
+
+	firstRetry time.Duration // for tests
+	compact    int64         // for tests: files up to this size are left as they are
+}
+
+// Journal is an open journal. It is safe for concurrent use.
+type Journal struct {
+	options Options
+	lock    *os.File
+	wake    chan struct{}
+	stop    chan struct{}
+	using   sync.WaitGroup // those who use db
+	healing sync.WaitGroup
+	asides  sync.Mutex // one change of what is set aside at a time: the last one in the file must be the last one in memory
+
+	mu       sync.Mutex
+	db       *bbolt.DB // nil while it has failed and when it is closed
+	closed   bool
+	cause    error // why it failed last
+	failures int   // in a row
+	held     time.Time
+	index    *index
+	reserved int64 // bytes of the Puts under way
+	torn     bool
+}
+
+// Stats is how much a journal holds.
+type Stats struct {
+	// Records wait to be read; Asides have been set aside.
+	Records, Asides int
+	// Bytes of both, with 64 more for each: what MaxBytes bounds.
+	Bytes int64
+	// Oldest is when the first of the waiting records was put; zero if none waits.
+	Oldest time.Time
+	// Failed is set from a failure of the disk until the file has been opened again. The rest
+	// is then what was last known.
+	Failed bool
+	// Torn is set if one of the file's two headers could not be read at Open. A crash in
+	// the midst of a write does that, and then nothing is lost. If the disk did it, the
+	// last records that were put (or deleted) may be missing (or be back).
+	Torn bool
+}
+
+// Open opens the journal in a directory, and makes it if there is none. It reads the whole
+// file and trusts nothing in it unchecked. The errors are ErrLocked (at once), ErrNewer,
+// ErrDamaged, or those of the disk.
+func Open(options Options) (*Journal, error) {
+	if options.MaxBytes <= 0 {
+		options.MaxBytes = defaultMaxBytes
+	}
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	if options.firstRetry == 0 {
+		options.firstRetry = firstRetry
+	}
+	if options.compact == 0 {
+		options.compact = compactAbove
+	}
+	if err := makeDir(options.Dir); err != nil {
+		return nil, fmt.Errorf("make the journal's directory: %w", err)
+	}
+	lock, err := lockFile(filepath.Join(options.Dir, "journal.lock"))
+	if err != nil {
+		return nil, err
+	}
+	j := &Journal{options: options, lock: lock, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+	opened, err := openFile(options.Dir, options.compact)
+	if err != nil {
+		return nil, errors.Join(err, unlockFile(lock))
+	}
+	j.db, j.index, j.torn = opened.db, opened.index, opened.torn
+	j.wakeIfAny()
+	return j, nil
+}
+
+// Close waits for the calls under way and closes the journal. All later calls give ErrClosed,
+// or nothing.
+func (j *Journal) Close() error {
+	j.mu.Lock()
+	if j.closed {
+		j.mu.Unlock()
+		return ErrClosed
+	}
+	j.closed = true
+	j.mu.Unlock()
+	close(j.stop)
+	j.using.Wait()
+	j.healing.Wait()
+	var err error
+	if j.db != nil {
+		err = j.db.Close()
+	}
+	j.mu.Lock()
+	j.db, j.index = nil, newIndex()
+	j.mu.Unlock()
+	return errors.Join(err, unlockFile(j.lock))
+}
+
+// Stats tells how much there is, from memory.
+func (j *Journal) Stats() Stats {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return Stats{
+		Records: len(j.index.entries) - len(j.index.asides), Asides: len(j.index.asides), Bytes: j.index.bytes,
+		Oldest: j.index.oldest(), Failed: j.db == nil && !j.closed, Torn: j.torn,
+	}
+}
+
+// Wake receives something after records came to wait: put, restored, or found when the file
+// was opened. It is meant for one reader, which then looks at all Objects.
+func (j *Journal) Wake() <-chan struct{} { return j.wake }
+
+func (j *Journal) wakeIfAny() {
+	if len(j.index.waiting) == 0 {
+		return
+	}
+	select {
+	case j.wake <- struct{}{}:
+	default:
+	}
+}
+
+// enter gives the database to a caller, who must leave it.
+func (j *Journal) enter() (*bbolt.DB, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.enterLocked()
+}
+
+func (j *Journal) enterLocked() (*bbolt.DB, error) {
+	switch {
+	case j.closed:
+		return nil, ErrClosed
+	case j.db == nil:
+		return nil, fmt.Errorf("%w (%w)", ErrFailed, j.cause)
+	}
+	j.using.Add(1)
+	return j.db, nil
+}
+
+// leave ends what enter began, with how it went. What is in memory is trusted no longer after
+// an error.
+func (j *Journal) leave(db *bbolt.DB, err error) error {
+	defer j.using.Done()
+	if err == nil {
+		return nil
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.db == db {
+		wait := min(j.options.firstRetry<<min(j.failures, 16), lastRetry)
+		j.held = time.Now().Add(wait)
+		if j.failures == 0 {
+			wait = 0
+		}
+		j.failures++
+		j.db, j.cause = nil, err
+		j.healing.Go(func() { j.heal(db, wait) })
+	}
+	return fmt.Errorf("%w (%w)", ErrFailed, err)
+}
+
+// heal opens the file anew, as often as it takes.
+func (j *Journal) heal(failed *bbolt.DB, wait time.Duration) {
+	j.using.Wait()
+	_ = failed.Close()
+	for {
+		select {
+		case <-j.stop:
+			return
+		case <-time.After(wait):
+		}
+		opened, err := openFile(j.options.Dir, j.options.compact)
+		if err == nil {
+			j.revive(opened)
+			return
+		}
+		wait = min(max(2*wait, j.options.firstRetry), lastRetry)
+		j.mu.Lock()
+		j.cause = err
+		j.mu.Unlock()
+	}
+}
+
+func (j *Journal) revive(opened *opened) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.db, j.index = opened.db, opened.index
+	j.torn = j.torn || opened.torn
+	j.wakeIfAny()
+}

@@ -1,0 +1,90 @@
+package journal
+
+import (
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// Record is what was put.
+type Record struct {
+	// Seq numbers the records in the order in which they were put. No number is used twice.
+	Seq uint64
+	// At is when it was put, by the clock of then.
+	At   time.Time
+	Data []byte
+}
+
+// Aside is a record that was set aside.
+type Aside struct {
+	Seq    uint64
+	Object string
+	// At is when the record was put.
+	At     time.Time
+	Reason string
+}
+
+// Objects are those with waiting records, the one with the newest record first. It is empty
+// while the journal has failed.
+func (j *Journal) Objects() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.db == nil {
+		return nil
+	}
+	return j.index.objects()
+}
+
+// Asides are the records set aside, oldest first. It is empty while the journal has failed.
+func (j *Journal) Asides() []Aside {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.db == nil {
+		return nil
+	}
+	return j.index.listAsides()
+}
+
+// Of reads waiting records of an object, oldest first and so many at most.
+func (j *Journal) Of(object string, limit int) ([]Record, error) {
+	db, err := j.enter()
+	if err != nil {
+		return nil, err
+	}
+	j.mu.Lock()
+	seqs := j.index.first(object, limit)
+	j.mu.Unlock()
+	records := make([]Record, 0, len(seqs))
+	err = view(db, func(tx *bbolt.Tx) error {
+		for _, seq := range seqs {
+			value := tx.Bucket(bucketRecords).Get(key(seq))
+			if value == nil {
+				continue // deleted since
+			}
+			record, err := parseRecord(key(seq), value)
+			if err != nil {
+				return err
+			}
+			records = append(records, Record{Seq: seq, At: time.Unix(0, record.at), Data: record.data()})
+		}
+		return nil
+	})
+	if err := j.leave(db, err); err != nil {
+		return nil, err
+	}
+	return records, nil
+}
+
+// view reads the mapped file. Where the disk cannot give a page, that is an error and not the
+// end of the process.
+func view(db *bbolt.DB, read func(*bbolt.Tx) error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("read the journal: %v", fault)
+		}
+	}()
+	return db.View(read)
+}
