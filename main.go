@@ -36,6 +36,7 @@ import (
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/controllers"
 	"github.com/laidoulaile/channel-operator/internal/accounts"
+	"github.com/laidoulaile/channel-operator/internal/journal"
 	"github.com/laidoulaile/channel-operator/internal/ledger"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/platform/douyin"
@@ -86,7 +87,7 @@ func parse(flags *flag.FlagSet) options {
 	flags.BoolVar(&o.metricsSecure, "metrics-secure", true, "Serve /metrics over TLS to authenticated and authorised callers only.")
 	flags.StringVar(&o.metricsCertPath, "metrics-cert-path", "", "Folder with tls.crt and tls.key for /metrics; empty: a self-signed pair.")
 	flags.StringVar(&o.probeAddress, "health-probe-bind-address", ":8082", "Address of /healthz and /readyz.")
-	flags.StringVar(&o.journalDir, "journal-dir", "", "Folder for the journal of pushes. This version has no journal: every push is committed to the API server before it is acknowledged, and nothing is written there.")
+	flags.StringVar(&o.journalDir, "journal-dir", "", "Folder for the journal: what cannot be written to the API server at once is kept there, and acknowledged. Empty: there is none, and such pushes are to be sent again.")
 	flags.BoolVar(&o.leaderElect, "leader-elect", false, "Let only one of several replicas run the controllers; every replica receives.")
 	flags.StringVar(&o.leaderElectNamespace, "leader-elect-namespace", "", "Namespace of the lease; empty: the manager's own.")
 	flags.BoolVar(&o.allowPrivate, "allow-private-endpoints", false, "Let Channels' endpoints be plain http and private addresses. For local stacks.")
@@ -113,19 +114,43 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("make the manager: %w", err)
 	}
+	kept, err := openJournal(o.journalDir)
+	if err != nil {
+		return err
+	}
+	defer closeJournal(kept)
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.pushAddress)
 	if err != nil {
 		return fmt.Errorf("--push-bind-address: %w", err)
 	}
-	if err := assemble(ctx, mgr, config, o, listener, proxies); err != nil {
+	if err := assemble(ctx, mgr, config, o, listener, proxies, kept); err != nil {
 		_ = listener.Close()
 		return err
 	}
-	if o.journalDir != "" {
-		ctrl.Log.Info("this version has no journal: pushes are committed to the API server before they are acknowledged", "journalDir", o.journalDir)
-	}
 	ctrl.Log.Info("starting", "version", version)
 	return mgr.Start(ctx)
+}
+
+// openJournal opens the journal, if there is to be one.
+func openJournal(dir string) (*journal.Journal, error) {
+	if dir == "" {
+		return nil, nil
+	}
+	opened, err := journal.Open(journal.Options{Dir: dir})
+	if err != nil {
+		return nil, fmt.Errorf("--journal-dir %s: %w", dir, err)
+	}
+	return opened, nil
+}
+
+// closeJournal when nothing is received any more.
+func closeJournal(kept *journal.Journal) {
+	if kept == nil {
+		return
+	}
+	if err := kept.Close(); err != nil {
+		ctrl.Log.Error(err, "close the journal")
+	}
 }
 
 func managerOptions(o options) ctrl.Options {
@@ -174,12 +199,12 @@ func stripSealed(object any) (any, error) {
 }
 
 // assemble wires accounts, ledger, push server and controllers into the manager.
-func assemble(ctx context.Context, mgr ctrl.Manager, config *rest.Config, o options, listener net.Listener, proxies []netip.Prefix) error {
+func assemble(ctx context.Context, mgr ctrl.Manager, config *rest.Config, o options, listener net.Listener, proxies []netip.Prefix, kept *journal.Journal) error {
 	direct, err := client.New(config, client.Options{Scheme: mgr.GetScheme()})
 	if err != nil {
 		return fmt.Errorf("make the ledger's client: %w", err)
 	}
-	book := ledger.New(direct, mgr.GetCache())
+	book := ledger.New(direct, mgr.GetCache(), kept)
 	registry := accounts.NewRegistry(accounts.Options{
 		Adapters: adapters, Channels: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Writer: direct,
 		RoundTripper: platform.NewRoundTripper(o.allowPrivate), AllowPrivate: o.allowPrivate,
@@ -194,6 +219,7 @@ func assemble(ctx context.Context, mgr ctrl.Manager, config *rest.Config, o opti
 	metrics.Registry.MustRegister(platform.Collectors()...)
 	metrics.Registry.MustRegister(webhookserver.Collectors()...)
 	metrics.Registry.MustRegister(controllers.Collectors()...)
+	metrics.Registry.MustRegister(book.Collectors()...)
 	return errors.Join(
 		registry.SetupWithManager(mgr),
 		mgr.Add(book),

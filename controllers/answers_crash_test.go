@@ -54,7 +54,7 @@ func newBench(t *testing.T) *bench {
 		Adapters: map[v1alpha1.Platform]platform.Adapter{v1alpha1.PlatformDouyin: b.script},
 		Channels: b.api, Secrets: b.api, Writer: b.api, RoundTripper: platform.NewRoundTripper(true), AllowPrivate: true,
 	})
-	b.book = ledger.New(b.api, b.api)
+	b.book = ledger.New(b.api, b.api, nil)
 	must(t, b.api.Create(t.Context(), &corev1.Secret{ObjectMeta: b.meta("key")}))
 	channel := &v1alpha1.Channel{ObjectMeta: b.meta("dy"), Spec: v1alpha1.ChannelSpec{
 		Platform: v1alpha1.PlatformDouyin, Account: "app", CredentialsRef: v1alpha1.SecretReference{Name: "key"}}}

@@ -144,7 +144,7 @@ func (s *stack) run() {
 	})
 	must(s.T, err)
 	s.cached = mgr.GetClient()
-	s.book = ledger.New(s.api, s.api)
+	s.book = ledger.New(s.api, s.api, nil)
 	s.registry = accounts.NewRegistry(accounts.Options{
 		Adapters: map[v1alpha1.Platform]platform.Adapter{v1alpha1.PlatformFliggy: fliggy.Adapter{}, v1alpha1.PlatformDouyin: s.script},
 		Channels: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Writer: s.api,

@@ -167,14 +167,14 @@ func (h *handler) record(ctx context.Context, push platform.Push, message platfo
 	}
 	ctx, cancel := context.WithTimeout(ctx, commitBudget)
 	defer cancel()
-	got.outcome, got.err = h.commit(ctx, got.account, push, events)
+	got.outcome, got.err = sound(h.recorder.Record(ctx, got.account, push, events))
 	return got
 }
 
-func (h *handler) commit(ctx context.Context, account *accounts.Account, push platform.Push, events []platform.Event) (platform.Outcome, error) {
-	outcome, err := h.recorder.Record(ctx, account, push, events)
+// sound is an outcome that promises nothing beside an error.
+func sound(outcome platform.Outcome, err error) (platform.Outcome, error) {
 	if err != nil && outcome.Accepted() {
-		outcome = platform.OutcomeRetry // an error is no promise
+		outcome = platform.OutcomeRetry
 	}
 	return outcome, err
 }
@@ -201,7 +201,7 @@ func (h *handler) answer(ctx context.Context, push platform.Push, inquiry platfo
 		if len(answer.Events) == 0 {
 			return got.answered(answer.Reply)
 		}
-		outcome, err := h.commit(ctx, got.account, push, answer.Events)
+		outcome, err := sound(h.recorder.Commit(ctx, got.account, push, answer.Events))
 		if !outcome.Accepted() {
 			return got.refuse(outcome, err)
 		}

@@ -135,6 +135,10 @@ func (b *book) find(key string) (*accounts.Account, error) {
 	return nil, accounts.ErrUnknown
 }
 
+func (b *book) Commit(ctx context.Context, account *accounts.Account, push platform.Push, events []platform.Event) (platform.Outcome, error) {
+	return b.Record(ctx, account, push, events)
+}
+
 func (b *book) Record(ctx context.Context, account *accounts.Account, push platform.Push, events []platform.Event) (platform.Outcome, error) {
 	b.mu.Lock()
 	b.recorded = append(b.recorded, recorded{account, push, events})

@@ -51,6 +51,8 @@ type Accounts interface {
 // Recorder makes facts durable, and knows what was; *ledger.Ledger does.
 type Recorder interface {
 	Record(context.Context, *accounts.Account, platform.Push, []platform.Event) (platform.Outcome, error)
+	// Commit is Record where the fact must be on its object, because it was answered.
+	Commit(context.Context, *accounts.Account, platform.Push, []platform.Event) (platform.Outcome, error)
 	// Look gives what must be known to answer an inquiry; a fresh look is at the API
 	// server itself.
 	Look(ctx context.Context, account *accounts.Account, lookup platform.Lookup, fresh bool) (platform.Known, error)

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -18,8 +19,24 @@ import (
 	"github.com/laidoulaile/channel-operator/test/env"
 )
 
-// counted gives the book a ledger whose writes are counted, and held while the gate is shut.
-func (b *book) counted(t *testing.T) (writes *atomic.Int64, gate *sync.Mutex) {
+// switched is an API server that can be held and taken away; it counts what is written to it.
+type switched struct {
+	writes atomic.Int64
+	gate   sync.Mutex // locked: writes wait
+	away   atomic.Bool
+}
+
+func (s *switched) pass(ctx context.Context) error {
+	s.writes.Add(1)
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	if s.away.Load() {
+		return errors.New("connection refused")
+	}
+	return ctx.Err()
+}
+
+func (s *switched) client(t *testing.T) client.Client {
 	t.Helper()
 	if err := v1alpha1.AddToScheme(scheme.Scheme); err != nil {
 		t.Fatal(err)
@@ -28,23 +45,28 @@ func (b *book) counted(t *testing.T) (writes *atomic.Int64, gate *sync.Mutex) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	writes, gate = &atomic.Int64{}, &sync.Mutex{}
-	pass := func() {
-		writes.Add(1)
-		gate.Lock()
-		defer gate.Unlock()
-	}
-	b.Ledger = ledger.New(interceptor.NewClient(plain, interceptor.Funcs{
+	return interceptor.NewClient(plain, interceptor.Funcs{
 		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
-			pass()
+			if err := s.pass(ctx); err != nil {
+				return err
+			}
 			return c.Create(ctx, o, opts...)
 		},
 		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
-			pass()
+			if err := s.pass(ctx); err != nil {
+				return err
+			}
 			return c.Patch(ctx, o, p, opts...)
 		},
-	}), plain)
-	return writes, gate
+	})
+}
+
+// counted gives the book a ledger whose writes are counted, and held while the gate is shut.
+func (b *book) counted(t *testing.T) (writes *atomic.Int64, gate *sync.Mutex) {
+	t.Helper()
+	s := &switched{}
+	b.Ledger = ledger.New(s.client(t), b.api, nil)
+	return &s.writes, &s.gate
 }
 
 // storm records one event for each, all at the same time behind one that is held, and gives

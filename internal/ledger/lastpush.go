@@ -114,8 +114,14 @@ func (p *lastPush) again(name types.NamespacedName, failed note) {
 // NeedLeaderElection is false: every replica receives.
 func (l *Ledger) NeedLeaderElection() bool { return false }
 
-// Start writes lastPushTime and credit now and then until the context ends.
+// Start drains the journal, and writes lastPushTime and credit now and then, until the
+// context ends.
 func (l *Ledger) Start(ctx context.Context) error {
+	var draining sync.WaitGroup
+	if l.journal != nil {
+		draining.Go(func() { l.drain(ctx) })
+	}
+	defer draining.Wait()
 	ticker := time.NewTicker(lastPushLook)
 	defer ticker.Stop()
 	for {

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/laidoulaile/channel-operator/internal/accounts"
+	"github.com/laidoulaile/channel-operator/internal/journal"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 )
 
@@ -27,35 +28,54 @@ const maxAhead = 10 * time.Minute
 
 // Ledger writes facts. It is safe for concurrent use.
 type Ledger struct {
-	api    client.Client
-	cache  client.Reader
-	pushed *lastPush
-	lines  *lines
+	api     client.Client
+	cache   client.Reader
+	journal *journal.Journal // nil: there is none
+	budgets budgets
+	pushed  *lastPush
+	lines   *lines
 }
 
 // New makes a Ledger that writes with a client. The client must not read from a cache:
 // what a write is based on must be what the API server holds. Inquiries are answered from
-// the cache, which must have AddIndexes' indexes.
-func New(api client.Client, cache client.Reader) *Ledger {
-	l := &Ledger{api: api, cache: cache, pushed: newLastPush(api)}
+// the cache, which must have AddIndexes' indexes. Where the API server is away or behind,
+// facts are kept in the journal; nil is none, and pushes must then be sent again.
+func New(api client.Client, cache client.Reader, kept *journal.Journal) *Ledger {
+	l := &Ledger{api: api, cache: cache, journal: kept, pushed: newLastPush(api),
+		budgets: budgets{line: lineBudget, commit: commitBudget}}
 	l.lines = newLines(l.write)
 	return l
 }
 
-// Record makes the events of one push durable and says what became of them. With an
-// error nothing may be acknowledged; sending the push again is safe at any point.
+// Record makes the events of one push durable and says what became of them: on their
+// objects or, if that takes too long, in the journal. With an error nothing may be
+// acknowledged; sending the push again is safe at any point.
 func (l *Ledger) Record(ctx context.Context, account *accounts.Account, push platform.Push, events []platform.Event) (platform.Outcome, error) {
+	settle := l.settle
+	if l.journal == nil {
+		settle = l.lines.await
+	}
+	return l.record(ctx, account, push, events, settle)
+}
+
+// Commit is Record without the journal: what is answered by what was recorded must be on
+// its object, where every replica finds it.
+func (l *Ledger) Commit(ctx context.Context, account *accounts.Account, push platform.Push, events []platform.Event) (platform.Outcome, error) {
+	return l.record(ctx, account, push, events, l.lines.await)
+}
+
+func (l *Ledger) record(ctx context.Context, account *accounts.Account, push platform.Push, events []platform.Event, settle func(context.Context, *waiting) result) (platform.Outcome, error) {
 	facts, err := l.factsOf(account, push, events)
 	if err != nil {
 		return platform.OutcomeRetry, err
 	}
-	waiting := make([]*waiting, 0, len(facts))
+	standing := make([]*waiting, 0, len(facts))
 	for _, f := range facts {
-		waiting = append(waiting, l.lines.join(ctx, f))
+		standing = append(standing, l.lines.join(ctx, f))
 	}
 	outcome := platform.OutcomeDuplicate
-	for _, w := range waiting {
-		r := l.lines.await(ctx, w)
+	for _, w := range standing {
+		r := settle(ctx, w)
 		if err = errors.Join(err, r.err); r.err == nil {
 			outcome = better(outcome, r.outcome)
 		}
@@ -89,5 +109,3 @@ func (l *Ledger) write(ctx context.Context, facts []fact) []result {
 	}
 	return all(len(facts), platform.OutcomeRetry, fmt.Errorf("nothing is known of %s", facts[0].Object))
 }
-
-func failed(err error) result { return result{platform.OutcomeRetry, err} }

@@ -76,7 +76,7 @@ func open(t *testing.T, channel string) *book {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &book{TB: t, Ledger: ledger.New(api, api), api: api, identity: identity, account: &accounts.Account{
+	return &book{TB: t, Ledger: ledger.New(api, api, nil), api: api, identity: identity, account: &accounts.Account{
 		Namespace: env.Namespace(t, api), Name: channel, Platform: v1alpha1.PlatformFliggy, Holder: platform.Holder{ID: "1"}, Sealer: sealer}}
 }
 

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/laidoulaile/channel-operator/internal/platform"
 )
 
 const (
@@ -37,6 +39,7 @@ type lines struct {
 type waiting struct {
 	fact fact
 	ctx  context.Context // for its values: a writer waits for nobody's deadline
+	at   time.Time       // when it joined
 	done chan result
 }
 
@@ -46,7 +49,7 @@ func newLines(write func(context.Context, []fact) []result) *lines {
 
 // join puts a fact in line.
 func (l *lines) join(ctx context.Context, f fact) *waiting {
-	w := &waiting{fact: f, ctx: ctx, done: make(chan result, 1)}
+	w := &waiting{fact: f, ctx: ctx, at: time.Now(), done: make(chan result, 1)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	line, busy := l.standing[f.Object]
@@ -126,6 +129,6 @@ func (l *lines) await(ctx context.Context, w *waiting) result {
 		return r
 	case <-ctx.Done():
 		l.leave(w)
-		return failed(fmt.Errorf("record %s: %w", w.fact.Object, ctx.Err()))
+		return result{platform.OutcomeRetry, fmt.Errorf("record %s: %w", w.fact.Object, ctx.Err())}
 	}
 }

@@ -65,6 +65,9 @@ func (l *Ledger) Look(ctx context.Context, account *accounts.Account, lookup pla
 		reader = l.cache
 	}
 	for _, id := range lookup.Orders {
+		if err := l.nothingKept(objectOf(account, kindOrder, id), fresh); err != nil {
+			return known, err
+		}
 		voucher, err := lookOrder(ctx, reader, account, id)
 		if err != nil {
 			return known, fmt.Errorf("look up order %s of Channel %s: %w", id, account.Name, err)
@@ -76,6 +79,22 @@ func (l *Ledger) Look(ctx context.Context, account *accounts.Account, lookup pla
 		}
 	}
 	return known, nil
+}
+
+// nothingKept: what the journal keeps of an object was acknowledged and is not on it yet, so
+// a fresh look would miss it.
+func (l *Ledger) nothingKept(o object, fresh bool) error {
+	if l.journal == nil || !fresh {
+		return nil
+	}
+	records, err := l.journal.Of(o.name(), 1)
+	if err == nil && len(records) > 0 {
+		err = errBehind
+	}
+	if err != nil {
+		return fmt.Errorf("look up %s: what was pushed about it is not written yet: %w", o, err)
+	}
+	return nil
 }
 
 func (l *Ledger) lookProduct(ctx context.Context, account *accounts.Account, names platform.ProductNames) (*platform.KnownProduct, error) {

@@ -40,7 +40,7 @@ func (b *book) cached() {
 	if !watched.WaitForCacheSync(b.Context()) {
 		b.Fatal("the cache does not sync")
 	}
-	b.Ledger = ledger.New(b.api, watched)
+	b.Ledger = ledger.New(b.api, watched, nil)
 }
 
 // eventually waits for the cache.
@@ -171,7 +171,7 @@ func TestReplyIsKept(t *testing.T) {
 // A fresh look sees what the cache cannot know yet.
 func TestFreshLookReadsTheAPIServer(t *testing.T) {
 	b := open(t, "ch")
-	b.Ledger = ledger.New(b.api, nowhere{b.api})
+	b.Ledger = ledger.New(b.api, nowhere{b.api}, nil)
 	b.record(push("{}"), asked("5"))
 	lookup := platform.Lookup{Orders: []string{"5"}}
 	if known := b.look(lookup, false); len(known.Orders) != 0 {

@@ -1,0 +1,69 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/laidoulaile/channel-operator/internal/platform"
+)
+
+const (
+	// lineBudget is how long a fact stands in line before it is kept in the journal instead:
+	// where many wait, the file is quicker than the API server.
+	lineBudget = 100 * time.Millisecond
+	// commitBudget is how long a write may take before its facts are kept in the journal.
+	commitBudget = 2 * time.Second
+)
+
+// budgets are how long the API server has.
+type budgets struct{ line, commit time.Duration }
+
+// settle waits until a fact is durable: on its object as long as that goes quickly, else in
+// the journal, from where it is written later. What the API server refuses as it stands is
+// not kept: it would be refused again.
+func (l *Ledger) settle(ctx context.Context, w *waiting) result {
+	line, commit := time.NewTimer(time.Until(w.at.Add(l.budgets.line))), time.NewTimer(time.Until(w.at.Add(l.budgets.commit)))
+	defer line.Stop()
+	defer commit.Stop()
+	for {
+		select {
+		case r := <-w.done:
+			if r.err == nil || refusalOf(r.err) != refusedNot || errors.Is(r.err, errFull) {
+				return r
+			}
+			return l.keep(ctx, w.fact, r.err)
+		case <-line.C:
+			if l.lines.leave(w) {
+				return l.keep(ctx, w.fact, errBehind)
+			}
+		case <-commit.C:
+			l.lines.leave(w)
+			return l.keep(ctx, w.fact, errBehind)
+		case <-ctx.Done():
+			l.lines.leave(w)
+			return result{platform.OutcomeRetry, fmt.Errorf("record %s: %w", w.fact.Object, ctx.Err())}
+		}
+	}
+}
+
+var errBehind = errors.New("the API server is behind")
+
+// keep puts a fact into the journal. Why says what kept it from its object.
+func (l *Ledger) keep(ctx context.Context, f fact, why error) result {
+	data, err := json.Marshal(f)
+	if err == nil {
+		err = l.journal.Put(ctx, f.Object.name(), data)
+	}
+	if err != nil {
+		return result{platform.OutcomeRetry, fmt.Errorf("record %s: %w; and keep it: %w", f.Object, why, err)}
+	}
+	return result{outcome: platform.OutcomeRecorded}
+}
+
+// name of the object in the journal.
+func (o object) name() string {
+	return string(o.Kind) + "/" + o.Namespace + "/" + o.Channel + "/" + o.ID
+}

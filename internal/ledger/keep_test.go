@@ -1,0 +1,239 @@
+package ledger_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/journal"
+	"github.com/laidoulaile/channel-operator/internal/ledger"
+	"github.com/laidoulaile/channel-operator/internal/platform"
+)
+
+// kept is a book with a journal, before an API server that can be switched.
+type kept struct {
+	*book
+	server  *switched
+	dir     string
+	journal *journal.Journal
+	stop    func()
+}
+
+func keep(t *testing.T, channel string) *kept {
+	t.Helper()
+	k := &kept{book: open(t, channel), server: &switched{}, dir: t.TempDir()}
+	k.start(t)
+	return k
+}
+
+// start starts the ledger as a new process does.
+func (k *kept) start(t *testing.T) {
+	t.Helper()
+	var err error
+	if k.journal, err = journal.Open(journal.Options{Dir: k.dir}); err != nil {
+		t.Fatal(err)
+	}
+	k.Ledger = ledger.New(k.server.client(t), k.api, k.journal)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	over := make(chan struct{})
+	go func() { defer close(over); _ = k.Start(ctx) }()
+	k.stop = sync.OnceFunc(func() {
+		cancel()
+		<-over
+		if err := k.journal.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(k.stop)
+}
+
+// empties waits until the journal keeps nothing any more.
+func (k *kept) empties() {
+	k.Helper()
+	for deadline := time.Now().Add(20 * time.Second); k.journal.Stats().Records > 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			k.Fatalf("the journal still keeps %+v", k.journal.Stats())
+		}
+	}
+}
+
+// While the API server is away pushes are acknowledged from the journal, at once; when it is
+// back they are written, each once.
+func TestPushesAreKeptWhileTheAPIServerIsAway(t *testing.T) {
+	k := keep(t, "fliggy")
+	k.server.away.Store(true)
+	for i := range 20 {
+		start := time.Now()
+		if got := k.record(push(planted), told("1", fmt.Sprintf("m-%d", i/2)), change("1", noon.Add(-time.Minute+time.Duration(i)*time.Second), fmt.Sprint(i), platform.AspectPrice)); got != platform.OutcomeRecorded {
+			t.Fatalf("push %d: %s", i, got)
+		}
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("push %d took %s", i, took)
+		}
+	}
+	if stats := k.journal.Stats(); stats.Records != 40 {
+		t.Fatalf("the journal keeps %+v", stats)
+	}
+	if file, err := os.ReadFile(filepath.Join(k.dir, "journal.db")); err != nil || strings.Contains(string(file), planted) {
+		t.Errorf("the journal shows what must be sealed, or cannot be read: %v", err)
+	}
+	k.server.away.Store(false)
+	k.empties()
+	if n := len(k.order("fliggy-1").Spec.Notifications); n != 10 {
+		t.Errorf("%d notifications, want 10", n)
+	}
+	if price := k.product("fliggy-1").Spec.Announced.Price; price.MessageID != "19" {
+		t.Errorf("announced %+v", price)
+	}
+}
+
+// What was acknowledged before the process ended is written by the next one.
+func TestKeptPushesOutliveTheProcess(t *testing.T) {
+	k := keep(t, "fliggy")
+	k.server.away.Store(true)
+	k.record(push("x"), told("2", "m-1"))
+	k.stop()
+	k.server.away.Store(false)
+	k.start(t)
+	k.empties()
+	if n := k.order("fliggy-2").Spec.Notifications; len(n) != 1 || n[0].ID != "m-1" || !n[0].ReceivedAt.Time.Equal(noon) {
+		t.Errorf("notifications %+v", n)
+	}
+}
+
+// A write that hangs costs its pushes the budget and no more; those behind it do not wait as
+// long. In the end each stands once.
+func TestPushesAreKeptWhileTheAPIServerHangs(t *testing.T) {
+	k := keep(t, "fliggy")
+	k.server.gate.Lock()
+	var group sync.WaitGroup
+	took := make([]time.Duration, 12)
+	for i := range took {
+		group.Go(func() {
+			start := time.Now()
+			if outcome, err := k.Record(t.Context(), k.account, push("x"), []platform.Event{told("3", fmt.Sprint(i))}); err != nil || outcome != platform.OutcomeRecorded {
+				t.Errorf("push %d: %s, %v", i, outcome, err)
+			}
+			took[i] = time.Since(start)
+		})
+		if i == 0 {
+			k.stands(0) // it is being written
+		}
+	}
+	group.Wait()
+	slow := 0
+	for _, d := range took {
+		if d > time.Second {
+			slow++
+		}
+	}
+	if slow > 1 {
+		t.Errorf("%d pushes waited for the write that hangs: %v", slow, took)
+	}
+	k.server.gate.Unlock()
+	k.empties()
+	if n := len(k.order("fliggy-3").Spec.Notifications); n != len(took) {
+		t.Errorf("%d notifications, want %d", n, len(took))
+	}
+}
+
+// What somebody is answered by must be on its object.
+func TestAnswersAreNotKept(t *testing.T) {
+	k := keep(t, "fliggy")
+	k.record(push("x"), told("4", "m-0"))
+	k.server.away.Store(true)
+	if outcome, err := k.Commit(t.Context(), k.account, push("x"), []platform.Event{told("4", "m-1")}); err == nil || outcome.Accepted() {
+		t.Errorf("%s, %v", outcome, err)
+	}
+	if stats := k.journal.Stats(); stats.Records != 0 {
+		t.Errorf("kept: %+v", stats)
+	}
+	// Nor is anything answered as if what is kept had not been pushed.
+	k.record(push("x"), told("4", "m-2"))
+	if _, err := k.Look(t.Context(), k.account, platform.Lookup{Orders: []string{"4"}}, true); err == nil {
+		t.Error("a fresh look does not see what is kept, and does not say so")
+	}
+	k.server.away.Store(false)
+	k.empties()
+	if known, err := k.Look(t.Context(), k.account, platform.Lookup{Orders: []string{"4"}}, true); err != nil || len(known.Orders) != 1 {
+		t.Errorf("%+v, %v", known, err)
+	}
+}
+
+// A push that the API server refuses as it stands is not acknowledged; one that was kept and
+// is refused later is set aside, and the rest of its object goes on.
+func TestWhatIsRefusedForGoodIsSetAside(t *testing.T) {
+	k := keep(t, "fliggy")
+	broken := told("5", "broken")
+	broken.Order.Kind = "NoSuchKind"
+	if outcome, err := k.Record(t.Context(), k.account, push("x"), []platform.Event{broken}); err == nil || outcome.Accepted() {
+		t.Errorf("%s, %v", outcome, err)
+	}
+	k.server.away.Store(true)
+	k.record(push("x"), told("5", "m-1"), broken, told("5", "m-2"))
+	k.server.away.Store(false)
+	k.empties()
+	if n := len(k.order("fliggy-5").Spec.Notifications); n != 2 {
+		t.Errorf("%d notifications, want 2", n)
+	}
+	asides := k.journal.Asides()
+	if len(asides) != 1 || !strings.Contains(asides[0].Reason, "NoSuchKind") {
+		t.Errorf("set aside: %+v", asides)
+	}
+}
+
+// A journal that cannot take a push is no promise.
+func TestFullJournalAsksForAnotherTry(t *testing.T) {
+	k := keep(t, "fliggy")
+	k.stop()
+	full, err := journal.Open(journal.Options{Dir: t.TempDir(), MaxBytes: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = full.Close() })
+	k.server.away.Store(true)
+	k.Ledger = ledger.New(k.server.client(t), k.api, full)
+	if outcome, err := k.Record(t.Context(), k.account, push("x"), []platform.Event{told("6", "m-1")}); !errors.Is(err, journal.ErrFull) || outcome.Accepted() {
+		t.Errorf("%s, %v", outcome, err)
+	}
+}
+
+// A batch keeps to one budget, not to one for each of its orders.
+func TestBatchKeepsToOneBudget(t *testing.T) {
+	k := keep(t, "sctt")
+	k.server.gate.Lock()
+	var batch []platform.Event
+	for i := range 100 {
+		batch = append(batch, told(fmt.Sprintf("b-%d", i), "m-1"))
+	}
+	start := time.Now()
+	if got := k.record(push("x"), batch...); got != platform.OutcomeRecorded {
+		t.Error(got)
+	}
+	if took := time.Since(start); took > 3500*time.Millisecond {
+		t.Errorf("it took %s", took)
+	}
+	k.server.gate.Unlock()
+	k.empties()
+	var orders v1alpha1.OrderVoucherList
+	if err := k.api.List(t.Context(), &orders); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, o := range orders.Items {
+		if o.Namespace == k.account.Namespace && len(o.Spec.Notifications) == 1 {
+			n++
+		}
+	}
+	if raw, _ := json.Marshal(orders.Items); n != 100 {
+		t.Errorf("%d orders of 100 in %d bytes", n, len(raw))
+	}
+}

@@ -1,0 +1,40 @@
+package ledger
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/laidoulaile/channel-operator/internal/journal"
+)
+
+// Collectors are the ledger's metrics, for the one registry they go into: how much the
+// journal keeps. Without a journal there are none.
+func (l *Ledger) Collectors() []prometheus.Collector {
+	if l.journal == nil {
+		return nil
+	}
+	gauge := func(name, help string, read func(journal.Stats) float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "channel_operator_journal_" + name, Help: help},
+			func() float64 { return read(l.journal.Stats()) })
+	}
+	return []prometheus.Collector{
+		gauge("records", "Pushes that were acknowledged and are kept in the journal until they are written.",
+			func(s journal.Stats) float64 { return float64(s.Records) }),
+		gauge("bytes", "What the journal's records come to.", func(s journal.Stats) float64 { return float64(s.Bytes) }),
+		gauge("set_aside", "Records that the API server refuses as they stand: somebody must look at them.",
+			func(s journal.Stats) float64 { return float64(s.Asides) }),
+		gauge("oldest_seconds", "Age of the oldest record; 0 if there is none.", func(s journal.Stats) float64 {
+			if s.Oldest.IsZero() {
+				return 0
+			}
+			return max(0, time.Since(s.Oldest).Seconds())
+		}),
+		gauge("failed", "1 while the journal's disk fails.", func(s journal.Stats) float64 {
+			if s.Failed {
+				return 1
+			}
+			return 0
+		}),
+	}
+}
