@@ -236,11 +236,16 @@ func TestCopyOfWhatAFullOrderHas(t *testing.T) {
 func TestOldestGoesFirstFromAFullList(t *testing.T) {
 	b := open(t, "sctt")
 	const pushes = 270
-	for i := range pushes {
+	pushed := func(i int) (platform.Push, platform.Event) {
 		event := nameless("22", fmt.Sprint(i)) // all of them name one code, and bear no time
 		event.Order.OccurredAt = time.Time{}
 		p := push("x")
 		p.ReceivedAt = noon.Add(time.Duration(i) * time.Second)
+		return p, event
+	}
+	b.flood(250, pushed)
+	for i := 250; i < pushes; i++ {
+		p, event := pushed(i)
 		if got := b.record(p, event); got != platform.OutcomeRecorded {
 			t.Fatalf("push %d: %s", i, got)
 		}
