@@ -6,7 +6,10 @@ import "time"
 func (o Options) Impatient(wait time.Duration) Options { o.firstRetry = wait; return o }
 
 // CompactAbove writes files anew that are larger than so many bytes.
-func (o Options) CompactAbove(size int64) Options { o.compact = size; return o }
+func (o Options) CompactAbove(size int64) Options { o.compactAbove = size; return o }
+
+// Hasty writes without waiting for others.
+func (o Options) Hasty() Options { o.batchDelay = time.Microsecond; return o }
 
 // What tests write into files themselves.
 const (

@@ -14,6 +14,7 @@
 package journal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -44,9 +45,9 @@ var (
 
 const (
 	defaultMaxBytes = 512 << 20
-	// maxBatchDelay is how long a write waits for others to share its fsyncs with.
-	maxBatchDelay = 2 * time.Millisecond
-	maxBatchSize  = 500
+	// batchDelay is how long a write waits for others to share its fsyncs with; so many at most.
+	batchDelay = 2 * time.Millisecond
+	batchSize  = 500
 	// After a failure the file is opened again at once; Puts, and after failures in a row the
 	// opening too, wait this long, twice as long each time.
 	firstRetry, lastRetry = time.Second, 30 * time.Second
@@ -61,8 +62,9 @@ type Options struct {
 	// Now gives the times of records; time.Now if it is nil. No order depends on it.
 	Now func() time.Time
 
-	firstRetry time.Duration // for tests
-	compact    int64         // for tests: files up to this size are left as they are
+	// What follows is for tests; 0 is what there is otherwise.
+	firstRetry, batchDelay time.Duration
+	compactAbove           int64
 }
 
 // Journal is an open journal. It is safe for concurrent use.
@@ -113,12 +115,9 @@ func Open(options Options) (*Journal, error) {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	if options.firstRetry == 0 {
-		options.firstRetry = firstRetry
-	}
-	if options.compact == 0 {
-		options.compact = compactAbove
-	}
+	options.firstRetry = cmp.Or(options.firstRetry, firstRetry)
+	options.batchDelay = cmp.Or(options.batchDelay, batchDelay)
+	options.compactAbove = cmp.Or(options.compactAbove, compactAbove)
 	if err := makeDir(options.Dir); err != nil {
 		return nil, fmt.Errorf("make the journal's directory: %w", err)
 	}
@@ -127,7 +126,7 @@ func Open(options Options) (*Journal, error) {
 		return nil, err
 	}
 	j := &Journal{options: options, lock: lock, wake: make(chan struct{}, 1), stop: make(chan struct{})}
-	opened, err := openFile(options.Dir, options.compact)
+	opened, err := openFile(options)
 	if err != nil {
 		return nil, errors.Join(err, unlockFile(lock))
 	}
@@ -233,7 +232,7 @@ func (j *Journal) heal(failed *bbolt.DB, wait time.Duration) {
 			return
 		case <-time.After(wait):
 		}
-		opened, err := openFile(j.options.Dir, j.options.compact)
+		opened, err := openFile(j.options)
 		if err == nil {
 			j.revive(opened)
 			return
