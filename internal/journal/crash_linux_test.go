@@ -59,7 +59,7 @@ func write() {
 
 func (w *writer) open(compact int64) {
 	w.retry("open", func() (err error) {
-		w.j, err = journal.Open(journal.Options{Dir: w.dir}.Hasty().Impatient(time.Millisecond).CompactAbove(compact))
+		w.j, err = journal.Open(journal.Options{Dir: w.dir}.Impatient(time.Millisecond).CompactAbove(compact))
 		return err
 	})
 }
@@ -184,7 +184,7 @@ func facts(calls []call) map[int64]fact {
 
 // inspect opens what is left of a journal and compares it with what the child said.
 func inspect(dir string, calls []call) error {
-	j, err := journal.Open(journal.Options{Dir: dir}.Hasty())
+	j, err := journal.Open(journal.Options{Dir: dir})
 	if err != nil {
 		return err
 	}

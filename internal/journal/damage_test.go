@@ -84,7 +84,7 @@ func (d damage) to(whole []byte) []byte {
 // open opens a damaged file and says what it found: an error that names itself, or whole
 // records, all of them.
 func (d damages) open(damage damage) (string, error) {
-	j, err := journal.Open(journal.Options{Dir: d.Dir}.Hasty())
+	j, err := journal.Open(journal.Options{Dir: d.Dir})
 	switch {
 	case errors.Is(err, journal.ErrDamaged):
 		return "damaged", nil
@@ -133,7 +133,7 @@ func (d damages) use(j *journal.Journal, before []string) error {
 	if err := j.Close(); err != nil {
 		return err
 	}
-	if j, err = journal.Open(journal.Options{Dir: d.Dir}.Hasty()); err != nil {
+	if j, err = journal.Open(journal.Options{Dir: d.Dir}); err != nil {
 		return err
 	}
 	defer func() { _ = j.Close() }()
@@ -166,7 +166,7 @@ func list(j *journal.Journal) ([]string, error) {
 // the last write.
 func sample(t *testing.T, dir string) (want, before []string) {
 	t.Helper()
-	j := open(t, journal.Options{Dir: dir}.Hasty())
+	j := open(t, journal.Options{Dir: dir})
 	for i := range 60 {
 		put(t, j, fmt.Sprint("object ", i%7), strings.Repeat(fmt.Sprint("data ", i, " "), 40))
 		if i%3 == 0 {

@@ -8,9 +8,6 @@ func (o Options) Impatient(wait time.Duration) Options { o.firstRetry = wait; re
 // CompactAbove writes files anew that are larger than so many bytes.
 func (o Options) CompactAbove(size int64) Options { o.compactAbove = size; return o }
 
-// Hasty writes without waiting for others.
-func (o Options) Hasty() Options { o.batchDelay = time.Microsecond; return o }
-
 // What tests write into files themselves.
 const (
 	FileName  = fileName
@@ -25,7 +22,10 @@ var (
 
 // Fail makes the journal take it that its disk failed.
 func (j *Journal) Fail(why error) {
-	if db, err := j.enter(); err == nil {
-		_ = j.leave(db, why)
+	j.mu.Lock()
+	db := j.db
+	j.mu.Unlock()
+	if db != nil {
+		j.fail(db, why)
 	}
 }

@@ -53,7 +53,6 @@ func openFile(options Options) (*opened, error) {
 	if found.db, err = bolt(path); err != nil {
 		return nil, fmt.Errorf("open the journal %s: %w", path, err)
 	}
-	found.db.MaxBatchDelay, found.db.MaxBatchSize = options.batchDelay, batchSize
 	return found, nil
 }
 

@@ -28,7 +28,7 @@ type modelled struct {
 
 func TestJournalIsItsModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		m := &model{options: journal.Options{Dir: scratch(t), MaxBytes: 8000}.Hasty().CompactAbove(1 << 16)}
+		m := &model{options: journal.Options{Dir: scratch(t), MaxBytes: 8000}.CompactAbove(1 << 16)}
 		m.open(rt)
 		defer func() { _ = m.j.Close() }()
 		rt.Repeat(map[string]func(*rapid.T){
