@@ -45,17 +45,17 @@ func TestTheFileStopsGrowing(t *testing.T) {
 // drain deletes the oldest records of each object.
 func drain(t *testing.T, j *journal.Journal) {
 	t.Helper()
+	var seqs []uint64
 	for _, object := range j.Objects() {
 		records, err := j.Of(object, 5)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var seqs []uint64
 		for _, r := range records {
 			seqs = append(seqs, r.Seq)
 		}
-		if err := j.Delete(seqs...); err != nil {
-			t.Fatal(err)
-		}
+	}
+	if err := j.Delete(seqs...); err != nil {
+		t.Fatal(err)
 	}
 }
