@@ -6,7 +6,7 @@ import "time"
 func (o Options) Impatient(wait time.Duration) Options { o.firstRetry = wait; return o }
 
 // CompactAbove writes files anew that are larger than so many bytes.
-func (o Options) CompactAbove(size int64) Options { o.compact = size; return o }
+func (o Options) CompactAbove(size int64) Options { o.compactAbove = size; return o }
 
 // What tests write into files themselves.
 const (
@@ -22,7 +22,10 @@ var (
 
 // Fail makes the journal take it that its disk failed.
 func (j *Journal) Fail(why error) {
-	if db, err := j.enter(); err == nil {
-		_ = j.leave(db, why)
+	j.mu.Lock()
+	db := j.db
+	j.mu.Unlock()
+	if db != nil {
+		j.fail(db, why)
 	}
 }

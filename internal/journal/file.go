@@ -31,8 +31,8 @@ type opened struct {
 
 // openFile opens a journal's file, and makes it if there is none or an empty one. A new file is
 // whole before it has its name, so that one that is not whole was damaged, never begun.
-func openFile(dir string, compact int64) (*opened, error) {
-	path := filepath.Join(dir, fileName)
+func openFile(options Options) (*opened, error) {
+	dir, path := options.Dir, filepath.Join(options.Dir, fileName)
 	switch info, err := os.Stat(path); {
 	case errors.Is(err, fs.ErrNotExist), err == nil && info.Size() == 0:
 		if err := replace(dir, initialise); err != nil {
@@ -45,7 +45,7 @@ func openFile(dir string, compact int64) (*opened, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the journal %s: %w", path, err)
 	}
-	if size > compact && size > compactOver*found.index.bytes {
+	if size > options.compactAbove && size > compactOver*found.index.bytes {
 		if err := shrink(dir); err != nil {
 			return nil, fmt.Errorf("write the journal %s anew: %w", path, err)
 		}
@@ -160,11 +160,7 @@ func bolt(path string) (*bbolt.DB, error) {
 	if errors.Is(err, bbolt.ErrTimeout) {
 		return nil, ErrLocked
 	}
-	if err != nil {
-		return nil, err
-	}
-	db.MaxBatchDelay, db.MaxBatchSize = maxBatchDelay, maxBatchSize
-	return db, nil
+	return db, err
 }
 
 // replace makes a database under another name and gives it the journal's when it is whole and

@@ -3,17 +3,18 @@
 // has sealed them. Records belong to objects, are read back oldest first, and stay until they
 // are deleted.
 //
-// The file is a bbolt database, Dir/journal.db, beside Dir/journal.lock; temporary files end
-// in .new. Whatever is freed in it is used again: it grows to about one and a quarter times
-// the most that the records ever came to (four times, where they are much smaller than a
-// page), plus 16 MiB, and does not shrink while it is open. If it is then more than four times
-// its records and larger than 32 MiB, the next Open writes it anew.
+// The file is a bbolt database, Dir/journal.db, beside Dir/journal.lock; what is being made
+// ends in .new. What is freed in the file is used again: it grows to about one and a half times
+// the most that its records ever came to, at the worst twice, plus 16 MiB, and it does not
+// shrink while it is open. If it is then larger than 32 MiB and than four times its records, the
+// next Open writes it anew. In memory a record costs less than 200 bytes and its object's name.
 //
 // The database maps the file into memory. While it is open nobody else may write to it or cut
 // it: the process would die (and find out at its next start what is left).
 package journal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -44,9 +45,6 @@ var (
 
 const (
 	defaultMaxBytes = 512 << 20
-	// maxBatchDelay is how long a write waits for others to share its fsyncs with.
-	maxBatchDelay = 2 * time.Millisecond
-	maxBatchSize  = 500
 	// After a failure the file is opened again at once; Puts, and after failures in a row the
 	// opening too, wait this long, twice as long each time.
 	firstRetry, lastRetry = time.Second, 30 * time.Second
@@ -61,8 +59,9 @@ type Options struct {
 	// Now gives the times of records; time.Now if it is nil. No order depends on it.
 	Now func() time.Time
 
-	firstRetry time.Duration // for tests
-	compact    int64         // for tests: files up to this size are left as they are
+	// What follows is for tests; 0 is what there is otherwise.
+	firstRetry   time.Duration
+	compactAbove int64
 }
 
 // Journal is an open journal. It is safe for concurrent use.
@@ -70,19 +69,19 @@ type Journal struct {
 	options Options
 	lock    *os.File
 	wake    chan struct{}
-	stop    chan struct{}
-	using   sync.WaitGroup // those who use db
-	healing sync.WaitGroup
-	asides  sync.Mutex // one change of what is set aside at a time: the last one in the file must be the last one in memory
+	stop    chan struct{} // closed by Close
+	done    chan struct{} // closed when there is no writer any more
 
 	mu       sync.Mutex
+	work     *sync.Cond // the writer waits for it
+	queue    []*write
+	reserved int64     // bytes of the Puts in the queue and being written
 	db       *bbolt.DB // nil while it has failed and when it is closed
 	closed   bool
-	cause    error // why it failed last
-	failures int   // in a row
-	held     time.Time
+	cause    error     // why it failed last
+	failures int       // in a row
+	held     time.Time // until when Puts are refused
 	index    *index
-	reserved int64 // bytes of the Puts under way
 	torn     bool
 }
 
@@ -113,12 +112,8 @@ func Open(options Options) (*Journal, error) {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
-	if options.firstRetry == 0 {
-		options.firstRetry = firstRetry
-	}
-	if options.compact == 0 {
-		options.compact = compactAbove
-	}
+	options.firstRetry = cmp.Or(options.firstRetry, firstRetry)
+	options.compactAbove = cmp.Or(options.compactAbove, compactAbove)
 	if err := makeDir(options.Dir); err != nil {
 		return nil, fmt.Errorf("make the journal's directory: %w", err)
 	}
@@ -126,13 +121,16 @@ func Open(options Options) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{options: options, lock: lock, wake: make(chan struct{}, 1), stop: make(chan struct{})}
-	opened, err := openFile(options.Dir, options.compact)
+	opened, err := openFile(options)
 	if err != nil {
 		return nil, errors.Join(err, unlockFile(lock))
 	}
-	j.db, j.index, j.torn = opened.db, opened.index, opened.torn
-	j.wakeIfAny()
+	j := &Journal{
+		options: options, lock: lock, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	j.work = sync.NewCond(&j.mu)
+	j.use(opened)
+	go j.write(opened.db)
 	return j, nil
 }
 
@@ -145,18 +143,11 @@ func (j *Journal) Close() error {
 		return ErrClosed
 	}
 	j.closed = true
+	j.work.Signal()
 	j.mu.Unlock()
 	close(j.stop)
-	j.using.Wait()
-	j.healing.Wait()
-	var err error
-	if j.db != nil {
-		err = j.db.Close()
-	}
-	j.mu.Lock()
-	j.db, j.index = nil, newIndex()
-	j.mu.Unlock()
-	return errors.Join(err, unlockFile(j.lock))
+	<-j.done
+	return unlockFile(j.lock)
 }
 
 // Stats tells how much there is, from memory.
@@ -183,72 +174,74 @@ func (j *Journal) wakeIfAny() {
 	}
 }
 
-// enter gives the database to a caller, who must leave it.
-func (j *Journal) enter() (*bbolt.DB, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.enterLocked()
-}
-
-func (j *Journal) enterLocked() (*bbolt.DB, error) {
+// usable says why nothing can be done now.
+func (j *Journal) usable() error {
 	switch {
 	case j.closed:
-		return nil, ErrClosed
+		return ErrClosed
 	case j.db == nil:
-		return nil, fmt.Errorf("%w (%w)", ErrFailed, j.cause)
+		return fmt.Errorf("%w (%w)", ErrFailed, j.cause)
 	}
-	j.using.Add(1)
-	return j.db, nil
+	return nil
 }
 
-// leave ends what enter began, with how it went. What is in memory is trusted no longer after
-// an error.
-func (j *Journal) leave(db *bbolt.DB, err error) error {
-	defer j.using.Done()
-	if err == nil {
-		return nil
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.db == db {
-		wait := min(j.options.firstRetry<<min(j.failures, 16), lastRetry)
-		j.held = time.Now().Add(wait)
-		if j.failures == 0 {
-			wait = 0
-		}
-		j.failures++
-		j.db, j.cause = nil, err
-		j.healing.Go(func() { j.heal(db, wait) })
-	}
-	return fmt.Errorf("%w (%w)", ErrFailed, err)
-}
-
-// heal opens the file anew, as often as it takes.
-func (j *Journal) heal(failed *bbolt.DB, wait time.Duration) {
-	j.using.Wait()
-	_ = failed.Close()
-	for {
-		select {
-		case <-j.stop:
-			return
-		case <-time.After(wait):
-		}
-		opened, err := openFile(j.options.Dir, j.options.compact)
-		if err == nil {
-			j.revive(opened)
-			return
-		}
-		wait = min(max(2*wait, j.options.firstRetry), lastRetry)
-		j.mu.Lock()
-		j.cause = err
-		j.mu.Unlock()
-	}
-}
-
-func (j *Journal) revive(opened *opened) {
+// use takes a file that has just been opened.
+func (j *Journal) use(opened *opened) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.db, j.index = opened.db, opened.index
 	j.torn = j.torn || opened.torn
 	j.wakeIfAny()
+}
+
+// fail makes it so that nothing known from a database is trusted any more; the writer then
+// opens the file again.
+func (j *Journal) fail(db *bbolt.DB, cause error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.db != db {
+		return
+	}
+	j.db, j.cause = nil, cause
+	j.failures++
+	j.held = time.Now().Add(j.patience(j.failures))
+	for _, w := range j.queue {
+		j.answer(w, fmt.Errorf("%w (%w)", ErrFailed, cause))
+	}
+	j.queue = nil
+	j.work.Signal()
+}
+
+// patience is how long to wait after so many failures in a row.
+func (j *Journal) patience(failures int) time.Duration {
+	return min(j.options.firstRetry<<min(failures-1, 16), lastRetry)
+}
+
+// heal closes a database that failed and opens the file anew, as often as it takes. It gives
+// nil when the journal is closed meanwhile.
+func (j *Journal) heal(failed *bbolt.DB) *bbolt.DB {
+	_ = failed.Close()
+	j.mu.Lock()
+	failures := j.failures
+	j.mu.Unlock()
+	wait := time.Duration(0)
+	if failures > 1 {
+		wait = j.patience(failures)
+	}
+	for ; ; failures++ {
+		select {
+		case <-j.stop:
+			return nil
+		case <-time.After(wait):
+		}
+		opened, err := openFile(j.options)
+		if err == nil {
+			j.use(opened)
+			return opened.db
+		}
+		wait = j.patience(failures)
+		j.mu.Lock()
+		j.cause = err
+		j.mu.Unlock()
+	}
 }

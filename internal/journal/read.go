@@ -49,13 +49,12 @@ func (j *Journal) Asides() []Aside {
 
 // Of reads waiting records of an object, oldest first and so many at most.
 func (j *Journal) Of(object string, limit int) ([]Record, error) {
-	db, err := j.enter()
+	j.mu.Lock()
+	db, seqs, err := j.db, j.index.first(object, limit), j.usable()
+	j.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
-	j.mu.Lock()
-	seqs := j.index.first(object, limit)
-	j.mu.Unlock()
 	records := make([]Record, 0, len(seqs))
 	err = view(db, func(tx *bbolt.Tx) error {
 		for _, seq := range seqs {
@@ -71,10 +70,16 @@ func (j *Journal) Of(object string, limit int) ([]Record, error) {
 		}
 		return nil
 	})
-	if err := j.leave(db, err); err != nil {
-		return nil, err
+	if err == nil {
+		return records, nil
 	}
-	return records, nil
+	j.fail(db, err)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return nil, ErrClosed
+	}
+	return nil, fmt.Errorf("%w (%w)", ErrFailed, err)
 }
 
 // view reads the mapped file. Where the disk cannot give a page, that is an error and not the

@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -19,51 +20,19 @@ func (j *Journal) Put(ctx context.Context, object string, data []byte) error {
 		return err
 	}
 	record := newRecord(object, j.options.Now(), data)
-	db, err := j.admit(record.cost())
-	if err != nil {
+	w := &write{
+		file: record.put, cost: record.cost(), done: make(chan error, 1),
+		memory: func(index *index) { index.add(record.seq, record.entry); j.wakeIfAny() },
+	}
+	if err := j.submit(w); err != nil {
 		return err
 	}
-	done := make(chan error, 1)
-	go func() { done <- j.put(db, record) }()
 	select {
-	case err := <-done:
+	case err := <-w.done:
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// admit is enter for a Put of so many bytes.
-func (j *Journal) admit(cost int64) (*bbolt.DB, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	db, err := j.enterLocked()
-	switch {
-	case err != nil:
-		return nil, err
-	case time.Now().Before(j.held):
-		err = fmt.Errorf("%w (%w)", ErrFailed, j.cause)
-	case cost > maxCost || j.index.bytes+j.reserved > j.options.MaxBytes-cost:
-		err = fmt.Errorf("%w (%d of %d bytes)", ErrFull, j.index.bytes+j.reserved, j.options.MaxBytes)
-	default:
-		j.reserved += cost
-		return db, nil
-	}
-	j.using.Done()
-	return nil, err
-}
-
-func (j *Journal) put(db *bbolt.DB, record *record) error {
-	err := db.Batch(func(tx *bbolt.Tx) error { return record.put(tx) })
-	j.mu.Lock()
-	j.reserved -= record.cost()
-	if err == nil {
-		j.failures = 0
-		j.index.add(record.seq, record.entry)
-		j.wakeIfAny()
-	}
-	j.mu.Unlock()
-	return j.leave(db, err)
 }
 
 // Delete removes records, waiting or set aside, by the numbers that Of or Asides gave. Those
@@ -77,8 +46,6 @@ func (j *Journal) Delete(seqs ...uint64) error {
 // SetAside takes a record that can never be recorded out of Objects and Of, and keeps it with
 // the reason, until it is restored or deleted. A record that is not there is passed over.
 func (j *Journal) SetAside(seq uint64, reason string) error {
-	j.asides.Lock()
-	defer j.asides.Unlock()
 	return j.change(
 		func(tx *bbolt.Tx) error { return setAside(tx, seq, reason) },
 		func(index *index) { index.setAside(seq, reason) })
@@ -86,25 +53,122 @@ func (j *Journal) SetAside(seq uint64, reason string) error {
 
 // Restore puts records that were set aside back in their places. Others are passed over.
 func (j *Journal) Restore(seqs ...uint64) error {
-	j.asides.Lock()
-	defer j.asides.Unlock()
 	return j.change(
 		func(tx *bbolt.Tx) error { return restore(tx, seqs) },
 		func(index *index) { index.restore(seqs); j.wakeIfAny() })
 }
 
-// change changes the file, then what is known of it in memory.
+// change makes a change and waits until it is on the disk.
 func (j *Journal) change(file func(*bbolt.Tx) error, memory func(*index)) error {
-	db, err := j.enter()
-	if err != nil {
+	w := &write{file: file, memory: memory, done: make(chan error, 1)}
+	if err := j.submit(w); err != nil {
 		return err
 	}
-	err = db.Batch(file)
-	if err == nil {
-		j.mu.Lock()
-		j.failures = 0
-		memory(j.index)
-		j.mu.Unlock()
+	return <-w.done
+}
+
+// write is one change, of the file and then of what is known of it in memory.
+type write struct {
+	file   func(*bbolt.Tx) error
+	memory func(*index)
+	cost   int64 // of a Put; 0 for what is never refused
+	done   chan error
+}
+
+// submit hands a write to the writer, who answers it.
+func (j *Journal) submit(w *write) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.usable(); err != nil {
+		return err
 	}
-	return j.leave(db, err)
+	if w.cost > 0 {
+		if time.Now().Before(j.held) {
+			return fmt.Errorf("%w (%w)", ErrFailed, j.cause)
+		}
+		if w.cost > maxCost || j.index.bytes+j.reserved > j.options.MaxBytes-w.cost {
+			return fmt.Errorf("%w (%d of %d bytes)", ErrFull, j.index.bytes+j.reserved, j.options.MaxBytes)
+		}
+	}
+	j.reserved += w.cost
+	j.queue = append(j.queue, w)
+	j.work.Signal()
+	return nil
+}
+
+func (j *Journal) answer(w *write, err error) {
+	j.reserved -= w.cost
+	w.done <- err
+}
+
+// batchSize is how many writes share an fsync at most.
+const batchSize = 500
+
+// write is the writer: whatever is submitted while it waits for the disk goes out together.
+// (DB.Batch would do so too. But what it has queued goes on after a failed fsync, and
+// overwrites pages that the disk may still need.)
+func (j *Journal) write(db *bbolt.DB) {
+	defer close(j.done)
+	for db != nil {
+		batch, more := j.next()
+		switch {
+		case len(batch) > 0:
+			j.commit(db, batch)
+		case more:
+			db = j.heal(db)
+		default:
+			j.end(db)
+			return
+		}
+	}
+	j.end(nil)
+}
+
+// next waits for writes. None means that the database failed or, if there is no more either,
+// that the journal is closed.
+func (j *Journal) next() (batch []*write, more bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for len(j.queue) == 0 && !j.closed && j.db != nil {
+		j.work.Wait()
+	}
+	batch, j.queue = j.queue, nil
+	if len(batch) > batchSize {
+		batch, j.queue = batch[:batchSize], slices.Clone(batch[batchSize:])
+	}
+	return batch, j.db == nil && !j.closed
+}
+
+func (j *Journal) commit(db *bbolt.DB, batch []*write) {
+	err := db.Update(func(tx *bbolt.Tx) error {
+		for _, w := range batch {
+			if err := w.file(tx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		j.fail(db, err)
+		err = fmt.Errorf("%w (%w)", ErrFailed, err)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, w := range batch {
+		if err == nil {
+			w.memory(j.index)
+			j.failures = 0
+		}
+		j.answer(w, err)
+	}
+}
+
+// end closes the database when nobody reads any more.
+func (j *Journal) end(db *bbolt.DB) {
+	if db != nil {
+		_ = db.Close() // all that was acknowledged is on the disk
+	}
+	j.mu.Lock()
+	j.db, j.index = nil, newIndex()
+	j.mu.Unlock()
 }

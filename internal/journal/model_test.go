@@ -1,0 +1,179 @@
+package journal_test
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/laidoulaile/channel-operator/internal/journal"
+)
+
+// model is a journal as a list.
+type model struct {
+	options journal.Options
+	j       *journal.Journal
+	records []modelled
+	last    uint64
+}
+
+type modelled struct {
+	seq    uint64
+	object string
+	data   string
+	aside  *string
+}
+
+func TestJournalIsItsModel(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		m := &model{options: journal.Options{Dir: scratch(t), MaxBytes: 8000}.CompactAbove(1 << 16)}
+		m.open(rt)
+		defer func() { _ = m.j.Close() }()
+		rt.Repeat(map[string]func(*rapid.T){
+			"":         m.check,
+			"put":      m.put,
+			"delete":   m.delete,
+			"setAside": m.setAside,
+			"restore":  m.restore,
+			"reopen": func(t *rapid.T) {
+				if err := m.j.Close(); err != nil {
+					t.Fatal(err)
+				}
+				m.open(t)
+			},
+			"fail": func(*rapid.T) {
+				for len(m.j.Wake()) > 0 {
+					<-m.j.Wake()
+				}
+				m.j.Fail(errors.New("the disk"))
+				for m.j.Stats().Failed {
+				}
+			},
+		})
+	})
+}
+
+func (m *model) open(t *rapid.T) {
+	j, err := journal.Open(m.options.Impatient(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.j = j
+}
+
+func (m *model) bytes() int64 {
+	var sum int
+	for _, r := range m.records {
+		sum += len(r.object) + len(r.data) + journal.EntryCost
+		if r.aside != nil {
+			sum += len(*r.aside)
+		}
+	}
+	return int64(sum)
+}
+
+func (m *model) put(t *rapid.T) {
+	object := rapid.SampledFrom([]string{"", "a", "b", "c"}).Draw(t, "object")
+	data := rapid.SliceOfN(rapid.Byte(), 0, -1).Draw(t, "data")
+	if rapid.IntRange(0, 9).Draw(t, "large") == 0 {
+		data = slices.Repeat([]byte{7}, 5000)
+	}
+	err := m.j.Put(t.Context(), object, data)
+	if m.bytes()+int64(len(object)+len(data)+journal.EntryCost) > m.options.MaxBytes {
+		if !errors.Is(err, journal.ErrFull) {
+			t.Fatalf("put into a full journal: %v", err)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.last++
+	m.records = append(m.records, modelled{seq: m.last, object: object, data: string(data)})
+}
+
+// seqs are some numbers, of records that there are, were or never will be.
+func (m *model) seqs(t *rapid.T) []uint64 {
+	return rapid.SliceOfN(rapid.Uint64Range(0, m.last+1), 0, 4).Draw(t, "seqs")
+}
+
+func (m *model) delete(t *rapid.T) {
+	seqs := m.seqs(t)
+	if err := m.j.Delete(seqs...); err != nil {
+		t.Fatal(err)
+	}
+	m.records = slices.DeleteFunc(m.records, func(r modelled) bool { return slices.Contains(seqs, r.seq) })
+}
+
+func (m *model) setAside(t *rapid.T) {
+	seq := rapid.Uint64Range(0, m.last+1).Draw(t, "seq")
+	reason := rapid.StringN(0, 20, 60).Draw(t, "reason")
+	if err := m.j.SetAside(seq, reason); err != nil {
+		t.Fatal(err)
+	}
+	for i := range m.records {
+		if m.records[i].seq == seq {
+			m.records[i].aside = &reason
+		}
+	}
+}
+
+func (m *model) restore(t *rapid.T) {
+	seqs := m.seqs(t)
+	if err := m.j.Restore(seqs...); err != nil {
+		t.Fatal(err)
+	}
+	for i := range m.records {
+		if slices.Contains(seqs, m.records[i].seq) {
+			m.records[i].aside = nil
+		}
+	}
+}
+
+func (m *model) check(t *rapid.T) {
+	waiting, newest, asides := map[string][]modelled{}, map[string]uint64{}, []journal.Aside{}
+	for _, r := range m.records {
+		if r.aside != nil {
+			asides = append(asides, journal.Aside{Seq: r.seq, Object: r.object, Reason: *r.aside})
+			continue
+		}
+		waiting[r.object] = append(waiting[r.object], r)
+		newest[r.object] = r.seq
+	}
+	objects := slices.SortedFunc(maps.Keys(newest), func(a, b string) int { return int(newest[b]) - int(newest[a]) })
+	if got := m.j.Objects(); !slices.Equal(got, objects) {
+		t.Fatalf("objects %q, want %q", got, objects)
+	}
+	got := m.j.Asides()
+	for i := range got {
+		got[i].At = asides[min(i, len(asides)-1)].At
+	}
+	if !slices.Equal(got, asides) {
+		t.Fatalf("asides %v, want %v", got, asides)
+	}
+	for _, object := range []string{"", "a", "b", "c"} {
+		m.checkObject(t, object, waiting[object])
+	}
+	stats := m.j.Stats()
+	if stats.Records != len(m.records)-len(asides) || stats.Asides != len(asides) || stats.Bytes != m.bytes() || stats.Torn {
+		t.Fatalf("stats %+v, want %d and %d of %d bytes", stats, len(m.records)-len(asides), len(asides), m.bytes())
+	}
+	if stats.Oldest.IsZero() != (stats.Records == 0) {
+		t.Fatalf("%d records, the oldest of %s", stats.Records, stats.Oldest)
+	}
+}
+
+func (m *model) checkObject(t *rapid.T, object string, want []modelled) {
+	limit := rapid.IntRange(-1, 5).Draw(t, "limit")
+	got, err := m.j.Of(object, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = want[:min(len(want), max(limit, 0))]
+	same := func(a journal.Record, b modelled) bool { return a.Seq == b.seq && string(a.Data) == b.data }
+	if !slices.EqualFunc(got, want, same) {
+		t.Fatalf("of %q: %v, want %v", object, got, want)
+	}
+}
