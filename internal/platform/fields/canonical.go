@@ -17,10 +17,26 @@ func (o Object) Canonical(without ...string) []byte {
 			said[name] = decode(raw)
 		}
 	}
+	return encode(prune(said))
+}
+
+// Written is the object as JSON, without the named fields: the names in order, and each
+// value as it was written, but for white space.
+func (o Object) Written(without ...string) []byte {
+	written := map[string]json.RawMessage{}
+	for name, raw := range o.fields {
+		if !slices.Contains(without, name) {
+			written[name] = raw
+		}
+	}
+	return encode(written)
+}
+
+func encode(value any) []byte {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(prune(said)); err != nil {
+	if err := encoder.Encode(value); err != nil {
 		panic("fields: what was JSON does not marshal: " + err.Error())
 	}
 	return bytes.TrimSuffix(text.Bytes(), []byte("\n"))

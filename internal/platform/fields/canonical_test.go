@@ -32,3 +32,17 @@ func TestCanonicalOfItself(t *testing.T) {
 		t.Errorf("%s of %s", got, first)
 	}
 }
+
+// What was written stays, but for white space around it and the order of the names.
+func TestWritten(t *testing.T) {
+	for text, want := range map[string]string{
+		`{}`: `{}`,
+		` { "b" : [ 1.50 , null , "" ] , "a" : { "d" : 1 , "c" : [] } } `: `{"a":{"d":1,"c":[]},"b":[1.50,null,""]}`,
+		`{"a":"\ud800 <&> \u00e9 é","skip":1,"n":{"skip":1}}`:             `{"a":"\ud800 <&> \u00e9 é","n":{"skip":1}}`,
+	} {
+		o := parse(t, text)
+		if got := string(o.Written("skip")); got != want || len(o.Names()) != len(parse(t, text).Names()) {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}

@@ -4,6 +4,7 @@
 package fields
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -121,11 +122,16 @@ func (o Object) Text(name string) string {
 }
 
 // Exact reads a text that must be kept as it is: as a number it must be written as
-// plain digits, because any other way could stand for the same number.
+// plain digits, because any other way could stand for the same number. Half a surrogate
+// pair, and bytes that are no UTF-8, are read as U+FFFD whatever they were: such a text is
+// not known exactly.
 func (o Object) Exact(name string) string {
 	text, quoted := o.scalar(name)
 	if !quoted && strings.ContainsFunc(text, func(r rune) bool { return r < '0' || r > '9' }) {
 		o.Fail(name, "is a number that is not written as plain digits")
+	}
+	if strings.ContainsRune(text, utf8.RuneError) {
+		o.Fail(name, "holds characters that cannot be read")
 	}
 	return text
 }
@@ -136,8 +142,7 @@ func (o Object) ID(name string) string {
 	if utf8.RuneCountInString(text) > MaxID {
 		o.Fail(name, fmt.Sprintf("is longer than %d characters", MaxID))
 	}
-	// RuneError stands where the sender's bytes were no UTF-8: the id is not known exactly.
-	if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }) {
+	if strings.ContainsFunc(text, unicode.IsControl) {
 		o.Fail(name, "holds characters that no id has")
 	}
 	return text
@@ -269,13 +274,16 @@ func parseLocal(text string) (time.Time, bool) {
 }
 
 // Object reads an object within, or a text that holds one, as in a form; an absent
-// one has no fields.
+// one has no fields. An empty list counts as absent: PHP writes an empty map so.
 func (o Object) Object(name string) Object {
 	inner := Object{path: o.path + name + ".", fault: o.fault}
 	if !o.Has(name) {
 		return inner
 	}
 	raw := o.fields[name]
+	if emptyList(raw) {
+		return inner
+	}
 	if raw[0] == '"' {
 		raw = json.RawMessage(o.Text(name))
 	}
@@ -283,6 +291,12 @@ func (o Object) Object(name string) Object {
 		o.Fail(name, "is not a JSON object")
 	}
 	return inner
+}
+
+// emptyList reports whether a JSON value is a list with nothing in it.
+func emptyList(raw json.RawMessage) bool {
+	inner, isList := bytes.CutPrefix(bytes.TrimSpace(raw), []byte("["))
+	return isList && string(bytes.TrimSpace(inner)) == "]"
 }
 
 // Objects reads a list of objects; nil if absent.

@@ -56,6 +56,7 @@ func TestReaders(t *testing.T) {
 	}{
 		{"text", `"a"`, "a"}, {"text", `7`, "7"}, {"text", `null`, ""}, {"text", `true`, fault}, {"text", `{}`, fault},
 		{"exact", `"1e3"`, "1e3"}, {"exact", `1000`, "1000"}, {"exact", `1e3`, fault}, {"exact", `-1`, fault}, {"exact", `9007199254740995`, "9007199254740995"},
+		{"exact", `"\ud800"`, fault}, {"exact", "\"\ufffd\"", fault}, {"exact", `"\ud83d\ude00"`, "\U0001f600"}, {"text", `"\ud800"`, "\ufffd"},
 		{"id", `"x"`, "x"}, {"id", `"` + strings.Repeat("x", 128) + `"`, strings.Repeat("x", 128)}, {"id", `"` + strings.Repeat("x", 129) + `"`, fault}, {"id", `"a\u0000"`, fault}, {"id", "\"\xff\"", fault},
 		{"integer", `-7`, "-7"}, {"integer", `"-7"`, "-7"}, {"integer", `1.5`, fault}, {"integer", `99999999999999999999`, fault}, {"integer", `null`, "none"},
 		{"count", `7`, "7"}, {"count", `-7`, fault}, {"count", `""`, "none"},
@@ -65,7 +66,7 @@ func TestReaders(t *testing.T) {
 		{"day", `1758600000500`, "2025-09-22T16:00:00Z"}, {"day", `999999999999999`, fault},
 		{"local", `"2025-09-23 12:00:00"`, "2025-09-23T04:00:00Z"}, {"local", `"2025-09-23T12:00:00"`, fault}, {"local", `"2025-09-23 12:00:00.5"`, fault},
 		{"localday", `"2025-09-23"`, "2025-09-22T16:00:00Z"}, {"localday", `""`, "none"}, {"localday", `"2025-02-30"`, fault}, {"localday", `"2025-09-23 12:00:00"`, fault}, {"localday", `20250923`, fault},
-		{"object", `{"g":"x"}`, "x"}, {"object", `"{\"g\":\"x\"}"`, "x"}, {"object", `null`, ""}, {"object", `[]`, fault}, {"object", `"x"`, fault},
+		{"object", `{"g":"x"}`, "x"}, {"object", `"{\"g\":\"x\"}"`, "x"}, {"object", `null`, ""}, {"object", `[]`, ""}, {"object", ` [ ] `, ""}, {"object", `[[]]`, fault}, {"object", `[null]`, fault}, {"object", `"[]"`, fault}, {"object", `"x"`, fault},
 		{"objects", `[{},{}]`, 2}, {"objects", `null`, 0}, {"objects", `{}`, fault}, {"objects", `[1]`, fault},
 		{"texts", `["a","b"]`, "a|b"}, {"texts", `["a",1]`, fault}, {"texts", `"a"`, fault},
 		{"raw", ` [1, 2]`, "[1, 2]"}, {"raw", `""`, ""},

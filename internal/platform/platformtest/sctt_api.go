@@ -156,8 +156,9 @@ func (f *SCTT) answerList(call scttCall) (any, error) {
 	}
 	found := f.found(call.text("key"))
 	from := min((page-1)*size, len(found))
-	if page > 1 && from == len(found) {
-		f.complain(call, "a page behind the last one")
+	// To ask whether a full page is the last breaks no rule.
+	if last := max(1, (len(found)+size-1)/size); page > last+1 {
+		f.complain(call, "page %d, and the last one is %d", page, last)
 	}
 	rows := []any{}
 	for _, p := range found[from:min(from+size, len(found))] {

@@ -251,6 +251,10 @@ func scttMalformed() []platformtest.Malformed {
 		bad("subjoin is a list", "order-voucher", voucher(`,"subjoin":["x"]`)),
 		bad("two merchants", "order-voucher", voucher(`,"merchant_id":[1,2]`)),
 		bad("a sign in parts", "order-voucher", voucher(`,"sign":{"a":1}`)),
+		bad("no UTF-8", "order-voucher", voucher(",\"remark\":\"\xd6\xd0\"")),
+		bad("half a pair in a code", "order-voucher", voucher(`,"vouchers":[{"voucherlist":[{"voucher_confirmation":"\ud800"}]}]`)),
+		bad("a blank order", "order-voucher", `{"order_code":" ","order_status":2}`),
+		bad("a status with a sign", "order-voucher", `{"order_code":1,"order_status":"+2"}`),
 		bad("more behind a comment", "order-voucher", voucher("")+"// and\n{}"),
 		bad("a comment that never ends", "order-voucher", voucher("")+"/* and"),
 		bad("no list of orders", "order-cancel", `{"merchant_id":255456}`),
@@ -357,8 +361,8 @@ func dayOf(p platform.Product, n int, date string) platform.Day {
 	return p.SKUs[n].Days[i]
 }
 
-// TestSCTTPageEdges: a catalogue that fills its last page, one that is empty. No page is
-// asked for that cannot be there.
+// TestSCTTPageEdges: a catalogue that fills its last page, one that is empty. One question
+// behind a full page is all that is asked too much.
 func TestSCTTPageEdges(t *testing.T) {
 	for _, n := range []int{0, 1, 9, 10, 11, 20} {
 		fake := newSCTT(t, platformtest.SCTTConfig{Empty: true})
@@ -372,8 +376,9 @@ func TestSCTTPageEdges(t *testing.T) {
 			}
 			return true
 		})
-		if gripes := fake.Complaints(); err != nil || len(seen) != n || len(gripes) > 0 {
-			t.Errorf("%d of %d products, %v, complaints %q", len(seen), n, err, gripes)
+		calls := fake.Calls("productlist") - 1 // the check of the account
+		if gripes := fake.Complaints(); err != nil || len(seen) != n || len(gripes) > 0 || calls != 1+n/10 {
+			t.Errorf("%d of %d products in %d calls, %v, complaints %q", len(seen), n, calls, err, gripes)
 		}
 	}
 }

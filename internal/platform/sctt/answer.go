@@ -1,7 +1,6 @@
 package sctt
 
 import (
-	"slices"
 	"time"
 
 	"github.com/laidoulaile/channel-operator/internal/money"
@@ -30,8 +29,12 @@ func readAnswer(op string, answer []byte, read func(data fields.Object)) error {
 	if envelope.Fault() == "" && code != codeSuccess {
 		return refusal(op, fields.Shorten(code, maxCode), fields.Shorten(msg, maxError))
 	}
-	envelope.Require("data")
-	read(envelope.Object("data"))
+	data := envelope.Object("data")
+	// Without data a catalogue is empty; an answer about a product says nothing then.
+	if op != opProductList && len(data.Names()) == 0 {
+		envelope.Fail("data", "is missing")
+	}
+	read(data)
 	if fault := envelope.Fault(); fault != "" {
 		return badAnswer(op, "in the answer "+fault)
 	}
@@ -96,9 +99,21 @@ type units struct {
 	currency string
 	span     span
 	skus     []platform.SKU
+	// found are the places in skus and the days that are there, by the ids.
+	found map[string]found
 }
 
-// read adds what an answer names to what one before named.
+type found struct {
+	at   int
+	days map[string]bool
+}
+
+func newUnits(currency string) *units {
+	return &units{currency: currency, found: map[string]found{}}
+}
+
+// read adds what an answer names to what one before named. What is named twice is as it was
+// named first.
 func (u *units) read(data fields.Object, question platform.ProductQuestion) {
 	checkProduct(data, question)
 	for _, goods := range data.Objects("goods_list") {
@@ -127,19 +142,16 @@ func goodsName(goods fields.Object) string {
 
 // add adds a unit and its days; one without days stays (documented: its list is empty).
 func (u *units) add(row fields.Object, unit platform.SKU, byDay bool) {
-	at := slices.IndexFunc(u.skus, func(sku platform.SKU) bool { return sku.ID == unit.ID })
-	if at < 0 {
-		at, u.skus = len(u.skus), append(u.skus, unit)
+	known, ok := u.found[unit.ID]
+	if !ok {
+		known = found{at: len(u.skus), days: map[string]bool{}}
+		u.found[unit.ID], u.skus = known, append(u.skus, unit)
 	}
-	sku := &u.skus[at]
-	seen := map[string]bool{}
-	for _, day := range sku.Days {
-		seen[day.Date] = true
-	}
+	sku := &u.skus[known.at]
 	for _, entry := range row.Objects("availabilities") {
 		for _, day := range u.days(entry, byDay) {
-			if !seen[day.Date] {
-				seen[day.Date] = true
+			if !known.days[day.Date] {
+				known.days[day.Date] = true
 				sku.Days = append(sku.Days, day)
 			}
 		}

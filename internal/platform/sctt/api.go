@@ -24,7 +24,7 @@ const (
 const (
 	// pageSize is the documented default; the largest a page may be is unknown.
 	pageSize = 10
-	// maxPages ends a catalogue that never ends: 100 000 products.
+	// maxPages ends a catalogue that never ends.
 	maxPages = 10_000
 )
 
@@ -70,34 +70,32 @@ func (c *Client) Check(ctx context.Context) error {
 	return err
 }
 
-// ListProducts asks for the catalogue in pages of 10, 100 000 products at most. It ends
-// with as many rows as the platform says there are, or with a page that has none.
+// ListProducts asks for the catalogue in pages of 10, 10 000 pages at most, and gives each
+// product once. The catalogue ends with a page that names none that is new: what total
+// says may be wrong, and a platform may give its last page again. Only a page that is not
+// full and brings all that total promises needs no question behind it.
 func (c *Client) ListProducts(ctx context.Context, yield func([]platform.ListedProduct) bool) error {
-	var last []platform.ListedProduct
-	var count int64
+	seen := map[string]bool{}
 	for number := 1; number <= maxPages; number++ {
 		page, total, err := c.page(ctx, number, pageSize)
 		if err != nil {
 			return err
 		}
-		if len(page) == 0 {
+		full := len(page) >= pageSize
+		page = slices.DeleteFunc(page, func(p platform.ListedProduct) bool {
+			known := seen[p.ID]
+			seen[p.ID] = true
+			return known
+		})
+		if len(page) == 0 || !yield(page) {
 			return nil
 		}
-		if slices.EqualFunc(page, last, sameProduct) {
-			return badAnswer(opProductList, fmt.Sprintf("page %d repeats the one before", number))
-		}
-		if !yield(page) {
+		if !full && total != nil && int64(len(seen)) >= *total {
 			return nil
 		}
-		if count += int64(len(page)); total != nil && count >= *total {
-			return nil
-		}
-		last = page
 	}
 	return badAnswer(opProductList, fmt.Sprintf("the catalogue does not end within %d pages", maxPages))
 }
-
-func sameProduct(a, b platform.ListedProduct) bool { return a.ID == b.ID }
 
 // page asks for one page of the whole catalogue, and for how many products it has; nil
 // where the answer does not say.
@@ -122,13 +120,14 @@ func (c *Client) Product(ctx context.Context, question platform.ProductQuestion)
 			return platform.Product{}, err
 		}
 	}
+	units := newUnits(c.settings.Currency)
 	for _, half := range year(c.now()) {
-		units := units{currency: c.settings.Currency, span: half, skus: product.SKUs}
+		units.span = half
 		if err := c.ask(ctx, opAvailability, calendarQuestion(question, half), func(data fields.Object) { units.read(data, question) }); err != nil {
 			return platform.Product{}, err
 		}
-		product.SKUs = units.skus
 	}
+	product.SKUs = units.skus
 	return product, nil
 }
 

@@ -213,6 +213,50 @@ func TestNewClientNeeds(t *testing.T) {
 	}
 }
 
+// PHP writes an empty map as a list, and what it does not have as null. A catalogue may be
+// so; of a product it says nothing.
+func TestAnswersWithoutData(t *testing.T) {
+	for _, data := range []string{`,"data":null`, ``, `,"data":[]`, `,"data":[ ]`, `,"data":""`, `,"data":{}`} {
+		s := newServer(t, func(question) string { return `{"code":0,"msg":""` + data + `}` })
+		c := s.client(t, `{"signature":`+testRule+`}`)
+		if err := c.Check(t.Context()); err != nil {
+			t.Errorf("%s: check: %v", data, err)
+		}
+		err := c.ListProducts(t.Context(), func(page []platform.ListedProduct) bool {
+			t.Errorf("%s: a page of %d", data, len(page))
+			return true
+		})
+		if err != nil || len(s.asked) != 2 {
+			t.Errorf("%s: %v after %d calls", data, err, len(s.asked))
+		}
+		for _, aspect := range []platform.Aspect{platform.AspectInfo, platform.AspectStock} {
+			_, err := c.Product(t.Context(), platform.ProductQuestion{ProductID: "88", Aspects: []platform.Aspect{aspect}})
+			checkError(t, err, platform.Transient, platform.ReasonBadAnswer)
+			if err != nil && !strings.Contains(err.Error(), "data is missing") {
+				t.Errorf("%s: %v", data, err)
+			}
+		}
+	}
+	s := newServer(t, func(question) string { return `{"code":0,"data":[1]}` })
+	checkError(t, s.client(t, `{"signature":`+testRule+`}`).Check(t.Context()), platform.Transient, platform.ReasonBadAnswer)
+}
+
+// Many units are read in a time that grows with their number, and not with its square.
+func TestManyUnits(t *testing.T) {
+	const n = 60_000
+	var rows strings.Builder
+	for i := range n {
+		fmt.Fprintf(&rows, `{"sku_id":%d},`, i)
+	}
+	answer := `{"code":0,"data":{"goods_list":[{"goods_id":1,"sku_list":[` + strings.TrimSuffix(rows.String(), ",") + `]}]}}`
+	u := newUnits("AUD")
+	start := time.Now()
+	err := readAnswer(opAvailability, []byte(answer), func(data fields.Object) { u.read(data, platform.ProductQuestion{}) })
+	if took := time.Since(start); err != nil || len(u.skus) != n || took > 5*time.Second {
+		t.Errorf("%d units in %s, %v", len(u.skus), took, err)
+	}
+}
+
 // No order can be asked for, and nothing is told: what a Client can do is found by its type.
 func TestClientAsksForProductsOnly(t *testing.T) {
 	var client any = &Client{}
@@ -250,8 +294,12 @@ func TestListProducts(t *testing.T) {
 	}{
 		"none":                  {0, 1, "0"},
 		"one page":              {7, 1, "7"},
-		"a full page":           {10, 1, "10"},
+		"a full page":           {10, 2, "10"},
+		"two full pages":        {20, 3, "20"},
 		"three pages":           {25, 3, "25"},
+		"a total too small":     {25, 3, "1"},
+		"a total of nothing":    {25, 3, "0"},
+		"no more than a page":   {10, 2, "3"},
 		"no total":              {25, 4, "null"},
 		"no total, full pages":  {20, 3, "null"},
 		"a total that is wrong": {25, 4, "1000"},
@@ -283,11 +331,53 @@ func TestListProductsEnds(t *testing.T) {
 			t.Errorf("%v after %d calls", err, len(s.asked))
 		}
 	})
-	t.Run("when a page repeats the one before", func(t *testing.T) {
-		page := catalogue(t, 10, "1000")(question{fields: map[string]json.RawMessage{"pageno": []byte("1"), "pagesize": []byte("10")}})
-		s := newServer(t, func(question) string { return page })
+	for _, total := range []string{"15", "1000", "null", "0"} {
+		t.Run("when the last page comes again, total "+total, func(t *testing.T) {
+			numbered := func(n int) json.RawMessage { return json.RawMessage(fmt.Sprint(n)) }
+			s := newServer(t, func(q question) string {
+				var page int
+				if err := json.Unmarshal(q.fields["pageno"], &page); err != nil {
+					t.Error(err)
+				}
+				q.fields["pageno"] = numbered(min(page, 2))
+				return catalogue(t, 20, total)(q)
+			})
+			var ids []string
+			err := s.client(t, rule).ListProducts(t.Context(), func(page []platform.ListedProduct) bool {
+				for _, p := range page {
+					ids = append(ids, p.ID)
+				}
+				return true
+			})
+			if err != nil || len(ids) != 20 || len(s.asked) != 3 {
+				t.Errorf("%d products in %d calls, %v", len(ids), len(s.asked), err)
+			}
+		})
+	}
+	t.Run("with each product once, where pages overlap", func(t *testing.T) {
+		overlapping := []string{`{"code":1},{"code":2},{"code":1}`, `{"code":2},{"code":3}`, `{"code":3}`}
+		s := newServer(t, func(q question) string {
+			var page int
+			if err := json.Unmarshal(q.fields["pageno"], &page); err != nil {
+				t.Error(err)
+			}
+			return `{"code":0,"data":{"total":9,"productlist":[` + overlapping[page-1] + `]}}`
+		})
+		var ids []string
+		err := s.client(t, rule).ListProducts(t.Context(), func(page []platform.ListedProduct) bool {
+			for _, p := range page {
+				ids = append(ids, p.ID)
+			}
+			return true
+		})
+		if err != nil || strings.Join(ids, " ") != "1 2 3" || len(s.asked) != 3 {
+			t.Errorf("%v in %d calls, %v", ids, len(s.asked), err)
+		}
+	})
+	t.Run("when it never does", func(t *testing.T) {
+		s := newServer(t, catalogue(t, 10*maxPages+1, "null"))
 		checkError(t, s.client(t, rule).ListProducts(t.Context(), all), platform.Transient, platform.ReasonBadAnswer)
-		if len(s.asked) != 2 {
+		if len(s.asked) != maxPages {
 			t.Errorf("%d calls", len(s.asked))
 		}
 	})
@@ -449,7 +539,8 @@ func readGolden(name string, answer []byte) (said read, err error) {
 		said.product = &platform.Product{}
 		err = readAnswer(op, answer, func(data fields.Object) { readInfo(data, asked, said.product) })
 	case opAvailability:
-		u := units{currency: "AUD", span: year(testNow)[0]}
+		u := newUnits("AUD")
+		u.span = year(testNow)[0]
 		u.span.last = u.span.first.AddDate(0, 0, 40)
 		err = readAnswer(op, answer, func(data fields.Object) { u.read(data, asked) })
 		said.product = &platform.Product{SKUs: u.skus}

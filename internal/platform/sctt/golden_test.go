@@ -152,11 +152,11 @@ func (w *told) reveal(order *platform.OrderNotification) {
 // contents are the canonical contents of a push, of which the events have the digests.
 func contents(m message) []json.RawMessage {
 	if m.path == pathVoucher {
-		return []json.RawMessage{canonical(m.push)}
+		return []json.RawMessage{canonical(m.push, "order_status")}
 	}
 	var all []json.RawMessage
 	for _, row := range m.push.Objects("orderlist") {
-		all = append(all, canonical(row))
+		all = append(all, canonical(row, "cancel_status"))
 	}
 	return all
 }

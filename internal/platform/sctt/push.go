@@ -6,11 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/tailscale/hujson"
 
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/platform/fields"
+	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
 // Kinds of notifications, as the API names them.
@@ -41,6 +46,9 @@ const (
 	maxSymbol = 16  // a currency as it was written
 )
 
+// maxRules is how many rules are kept, as the API bounds them.
+const maxRules = 16
+
 // message is one opened push.
 type message struct {
 	path    string
@@ -48,10 +56,14 @@ type message struct {
 	push    fields.Object
 }
 
-// Open reads a push's body. It must be one JSON object; whose it is need not be said.
+// Open reads a push's body. It must be one JSON object, in UTF-8: two bodies whose bytes
+// mean nothing would be read as the same. Whose it is need not be said.
 func (Adapter) Open(p platform.Push) (platform.Message, error) {
 	if p.Path != pathVoucher && p.Path != pathCancel {
 		return nil, fmt.Errorf("%w: no such push path", platform.ErrMalformed)
+	}
+	if !utf8.Valid(p.Body) {
+		return nil, fmt.Errorf("%w: the body is not UTF-8", platform.ErrMalformed)
 	}
 	push, ok := parseBody(p.Body)
 	if !ok {
@@ -147,32 +159,113 @@ func (m message) Events() ([]platform.Event, error) {
 	return events, nil
 }
 
-// notification reads what both pushes say of an order. A push has no id of its own and no
-// time of the fact: request_time is the time of this copy (inferred), so a copy that is
-// sent again would not be known by it.
-func notification(order fields.Object, path, status string) *platform.OrderNotification {
-	order.Require("order_code", status)
+// notification reads what both pushes say of an order, and its status, whose name is given;
+// nil if that is wrong. A push has no id of its own and no time of the fact: request_time is
+// the time of this copy (inferred), so a copy that is sent again would not be known by it.
+// No text that is kept shows the secrets.
+func notification(order fields.Object, path, name string, secrets []sealing.Secret) (*platform.OrderNotification, *int64) {
+	order.Require("order_code", name)
 	order.Object("subjoin") // of no use, but it must be possible
-	return &platform.OrderNotification{
-		OrderID:      order.ID("order_code"),
-		OutOrderID:   order.ID("trade_number"),
-		MessageID:    path + ":" + fields.Shorten(order.Text(status), maxStatus),
-		Content:      content(order),
+	checkNames(order)
+	status := readStatus(order, name)
+	told := &platform.OrderNotification{
+		Content:      content(order, name),
 		PlatformType: path,
-		Cancellation: readCancellation(order),
+		Cancellation: readCancellation(order, secrets),
+		Secrets:      secrets,
+	}
+	if order.Has("order_code") && blank(order.Text("order_code")) {
+		order.Fail("order_code", "is blank")
+	}
+	told.OrderID = order.ID("order_code")
+	if !blank(order.Text("trade_number")) {
+		told.OutOrderID = order.ID("trade_number")
+	}
+	if status != nil {
+		told.MessageID = path + ":" + strconv.FormatInt(*status, 10)
+	}
+	return told, status
+}
+
+// checkNames: of two fields whose names cannot be read only one would be.
+func checkNames(order fields.Object) {
+	for _, name := range order.Names() {
+		if strings.ContainsRune(name, utf8.RuneError) {
+			order.Fail("(a field)", "has a name that cannot be read")
+		}
 	}
 }
 
-// content is what an order's push says, the same for all its copies: without what is the
-// copy's or the account's. It is a digest because the text has codes and links in it, and
-// whoever prints a notification must not show them.
-func content(order fields.Object) []byte {
-	sum := sha256.Sum256(canonical(order))
-	return sum[:]
+func blank(text string) bool { return strings.TrimSpace(text) == "" }
+
+// digits are how a status is written, as a number or as a text.
+var digits = regexp.MustCompile(`^[0-9]+$`)
+
+// readStatus reads a number that a message's id is made of: with a sign it could be the
+// same number in another writing. Nil if it is none.
+func readStatus(order fields.Object, name string) *int64 {
+	if text := order.Text(name); text != "" && !digits.MatchString(text) {
+		order.Fail(name, "is not written as plain digits")
+		return nil
+	}
+	return order.Count(name)
 }
 
-func canonical(order fields.Object) []byte {
-	return order.Canonical(fieldMerchant, fieldTime, fieldSign, fieldCredit)
+// show gives a text of the platform as it may be kept: what could be a secret is taken from
+// it before it is cut, for half a secret is not known as one.
+func show(text string, limit int, secrets []sealing.Secret) string {
+	return fields.Shorten(sealing.Scrub(text, within(text, secrets)...), limit)
+}
+
+// within are those of the secrets that the text holds, in capitals or not: a push may have
+// thousands, and a text few of them.
+func within(text string, secrets []sealing.Secret) []sealing.Secret {
+	text = strings.ToLower(text)
+	return slices.DeleteFunc(slices.Clone(secrets), func(s sealing.Secret) bool {
+		return !strings.Contains(text, strings.ToLower(strings.TrimSpace(s.Reveal())))
+	})
+}
+
+// plainWord is what days, dates and percentages are written with.
+var plainWord = regexp.MustCompile(`^[0-9./%: -]{1,32}$`)
+
+// shortSecret is how long a secret may be, in bytes, that is no more than a day or a
+// percentage could be by chance.
+const shortSecret = 5
+
+// word gives a platform's own number or word: as it came where it is a day, a date or a
+// percentage, which scrubbing would take for a number that must not be shown.
+func word(text string, secrets []sealing.Secret) string {
+	long := func(s sealing.Secret) bool { return len(strings.TrimSpace(s.Reveal())) > shortSecret }
+	if plainWord.MatchString(text) && !slices.ContainsFunc(within(text, secrets), long) {
+		return fields.Shorten(text, maxStatus)
+	}
+	return show(text, maxStatus, secrets)
+}
+
+// content is what an order's push says, the same for all its copies: without what is the
+// copy's or the account's, and without the status, which is in the message's id however it
+// was written. It is a digest because the text has codes and links in it, and whoever prints
+// a notification must not show them.
+func content(order fields.Object, status string) []byte {
+	digest := sha256.New()
+	said := canonical(order, status)
+	digest.Write(said)
+	if bytes.ContainsRune(said, utf8.RuneError) {
+		// It holds what could not be read: two that differ may look alike, and do not as
+		// they were written.
+		digest.Write(order.Written(notOfTheOrder(status)...))
+	}
+	return digest.Sum(nil)
+}
+
+func canonical(order fields.Object, status string) []byte {
+	return order.Canonical(notOfTheOrder(status)...)
+}
+
+// notOfTheOrder are the fields that make no difference to what is said of an order.
+func notOfTheOrder(status string) []string {
+	return []string{fieldMerchant, fieldTime, fieldSign, fieldCredit, status}
 }
 
 // cancellationTypes are the values of cancel_type (documented), by the API's names.
@@ -182,22 +275,33 @@ var cancellationTypes = map[string]string{
 
 // readCancellation reads on what terms an order can be cancelled; nil if nothing says so.
 // What the rules' canr_type and days mean is not documented: they are kept as they came.
-func readCancellation(order fields.Object) *platform.Cancellation {
+func readCancellation(order fields.Object, secrets []sealing.Secret) *platform.Cancellation {
 	number := order.Text("cancel_type")
-	c := platform.Cancellation{Type: cancellationTypes[number], PlatformType: fields.Shorten(number, maxStatus)}
-	for _, rule := range order.Objects("cancels") {
-		c.Rules = append(c.Rules, platform.CancellationRule{
-			PlatformType: fields.Shorten(rule.Text("canr_type"), maxStatus),
-			StartDay:     fields.Shorten(rule.Text("canr_startday"), maxStatus),
-			EndDay:       fields.Shorten(rule.Text("canr_endday"), maxStatus),
-			Percent:      fields.Shorten(rule.Text("canr_percent"), maxStatus),
-			Text:         fields.Shorten(rule.Text("canr_text"), maxRule),
-		})
+	c := platform.Cancellation{Type: cancellationTypes[number], PlatformType: word(number, secrets)}
+	for i, row := range order.Objects("cancels") {
+		// All must be readable, and no more are shown than are kept.
+		rule := readRule(row)
+		if i < maxRules {
+			c.Rules = append(c.Rules, platform.CancellationRule{
+				PlatformType: word(rule.PlatformType, secrets),
+				StartDay:     word(rule.StartDay, secrets),
+				EndDay:       word(rule.EndDay, secrets),
+				Percent:      word(rule.Percent, secrets),
+				Text:         show(rule.Text, maxRule, secrets),
+			})
+		}
 	}
 	if c.PlatformType == "" && len(c.Rules) == 0 {
 		return nil
 	}
 	return &c
+}
+
+func readRule(row fields.Object) platform.CancellationRule {
+	return platform.CancellationRule{
+		PlatformType: row.Text("canr_type"), StartDay: row.Text("canr_startday"), EndDay: row.Text("canr_endday"),
+		Percent: row.Text("canr_percent"), Text: row.Text("canr_text"),
+	}
 }
 
 // plainDecimal is a number without an exponent.

@@ -24,20 +24,30 @@ const (
 	cancelDone    = 3
 )
 
-// readVoucherPush reads the push about one order and its vouchers.
+// readVoucherPush reads the push about one order and its vouchers. Its secrets are read
+// first: no other text may show them.
 func readVoucherPush(push fields.Object) []platform.Event {
-	order := notification(push, pathVoucher, "order_status")
-	remark := push.Text("remark")
-	if readOrderStatus(push, order) {
-		order.Reason, remark = fields.Shorten(remark, maxText), ""
-	}
-	order.Price = readPrice(push)
 	vouchers := push.Objects("vouchers")
-	order.Remark = remarks(remark, vouchers)
-	order.Secrets = secrets(push.Text("travel_itinerary_url"))
+	var tickets []ticket
+	hidden := []string{push.Text("travel_itinerary_url")}
 	for _, voucher := range vouchers {
-		readVoucher(voucher, order)
+		hidden = append(hidden, voucher.Text("confirmation_url"))
+		for _, row := range voucher.Objects("voucherlist") {
+			t := readTicket(row)
+			tickets = append(tickets, t)
+			hidden = append(hidden, t.url, t.confirmation, t.verification)
+		}
 	}
+	secrets := secretsOf(hidden)
+
+	order, status := notification(push, pathVoucher, "order_status", secrets)
+	remark := push.Text("remark")
+	if readOrderStatus(status, order) {
+		order.Reason, remark = show(remark, maxText, secrets), ""
+	}
+	order.Price = readPrice(push, secrets)
+	order.Remark = show(remarks(remark, vouchers), maxText, secrets)
+	order.Codes = codesOf(tickets)
 	events := []platform.Event{{Order: order}}
 	if credit := readCredit(push); credit != nil {
 		events = append(events, platform.Event{Credit: credit})
@@ -47,8 +57,7 @@ func readVoucherPush(push fields.Object) []platform.Event {
 
 // readOrderStatus reads what has become of the order, and reports whether the push's remark
 // says why. An order that waits for its booking has its codes announced, and no more.
-func readOrderStatus(push fields.Object, order *platform.OrderNotification) (explains bool) {
-	status := push.Count("order_status")
+func readOrderStatus(status *int64, order *platform.OrderNotification) (explains bool) {
 	if status == nil {
 		return false
 	}
@@ -71,33 +80,50 @@ func readOrderStatus(push fields.Object, order *platform.OrderNotification) (exp
 
 // remarks joins what the push remarks on the order and on its vouchers.
 func remarks(first string, vouchers []fields.Object) string {
-	all := []string{fields.Shorten(first, maxText)}
+	all := []string{first}
 	for _, voucher := range vouchers {
-		all = append(all, fields.Shorten(voucher.Text("confirm_remarks"), maxText))
+		all = append(all, voucher.Text("confirm_remarks"))
 	}
-	all = slices.DeleteFunc(all, func(text string) bool { return text == "" })
-	return fields.Shorten(strings.Join(all, "; "), maxText)
+	all = slices.DeleteFunc(all, blank)
+	for i := range all {
+		all[i] = strings.TrimSpace(all[i])
+	}
+	return strings.Join(all, "; ")
 }
 
-// readVoucher reads a voucher's tickets, each a code, and what must not be shown of it.
-func readVoucher(voucher fields.Object, order *platform.OrderNotification) {
-	order.Secrets = append(order.Secrets, secrets(voucher.Text("confirmation_url"))...)
-	for _, row := range voucher.Objects("voucherlist") {
-		t := readTicket(row)
-		order.Secrets = append(order.Secrets, secrets(t.url, t.confirmation, t.verification)...)
-		code := platform.Code{Text: sealing.NewSecret(t.text()), Form: forms[t.kind]}
-		known := slices.ContainsFunc(order.Codes, func(c platform.Code) bool { return c.Text.Equal(code.Text) })
-		if !known && !code.Text.IsZero() {
-			order.Codes = append(order.Codes, code)
+// codesOf are the codes of the tickets, each once. A confirmation number that comes with
+// several verifications is several tickets, and each is named with its own.
+func codesOf(tickets []ticket) []platform.Code {
+	first, several := map[string]string{}, map[string]bool{}
+	for _, t := range tickets {
+		if verification, known := first[t.text()]; known && verification != t.verification {
+			several[t.text()] = true
+		} else {
+			first[t.text()] = t.verification
 		}
 	}
+	var codes []platform.Code
+	seen := map[string]bool{"": true}
+	for _, t := range tickets {
+		text := t.text()
+		if several[text] {
+			text = strings.TrimSpace(text + " " + t.verification)
+		}
+		if !seen[text] {
+			seen[text] = true
+			codes = append(codes, platform.Code{Text: sealing.NewSecret(text), Form: forms[t.kind]})
+		}
+	}
+	return codes
 }
 
-// secrets are the texts that are not empty.
-func secrets(texts ...string) []sealing.Secret {
+// secretsOf are the texts that are not blank, each once.
+func secretsOf(texts []string) []sealing.Secret {
 	var all []sealing.Secret
+	seen := map[string]bool{}
 	for _, text := range texts {
-		if text != "" {
+		if !seen[text] && !blank(text) {
+			seen[text] = true
 			all = append(all, sealing.NewSecret(text))
 		}
 	}
@@ -121,21 +147,34 @@ var forms = map[string]string{
 type ticket struct{ kind, url, confirmation, verification string }
 
 func readTicket(row fields.Object) ticket {
-	return ticket{
+	t := ticket{
 		kind:         row.Text("voucher_type"),
-		url:          row.Text("voucher_url"),
-		confirmation: row.Exact("voucher_confirmation"),
-		verification: row.Exact("voucher_verification"),
+		url:          exact(row, "voucher_url"),
+		confirmation: exact(row, "voucher_confirmation"),
+		verification: exact(row, "voucher_verification"),
 	}
+	if t.url == "" && t.confirmation == "" {
+		t.confirmation, t.verification = t.verification, "" // what there is
+	}
+	return t
+}
+
+// exact reads a text that may be a code; one that is only white space is none.
+func exact(row fields.Object, name string) string {
+	text := row.Exact(name)
+	if blank(text) {
+		return ""
+	}
+	return text
 }
 
 // text is what is presented: the link of a file or a page, else the number (documented);
-// where that is empty, whatever there is.
+// where that is empty, the other.
 func (t ticket) text() string {
 	if t.kind == voucherPDF || t.kind == voucherURL {
-		return cmp.Or(t.url, t.confirmation, t.verification)
+		return cmp.Or(t.url, t.confirmation)
 	}
-	return cmp.Or(t.confirmation, t.url, t.verification)
+	return cmp.Or(t.confirmation, t.url)
 }
 
 // number is what JSON calls one; total_price may be written so in a text too.
@@ -143,8 +182,8 @@ var number = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
 
 // readPrice reads what the order costs; nil if the push does not say. Whether
 // order_currency is a code, as the table says, or a symbol, as the sample has it, is
-// unknown: it counts where it is clear, and is kept as it came in any case.
-func readPrice(push fields.Object) *platform.Price {
+// unknown: it counts where it is clear, and is kept as it came where it can be one.
+func readPrice(push fields.Object, secrets []sealing.Secret) *platform.Price {
 	total := push.Text("total_price")
 	currency := strings.TrimSpace(push.Text("order_currency"))
 	switch {
@@ -157,8 +196,12 @@ func readPrice(push fields.Object) *platform.Price {
 		push.Fail("total_price", "is negative")
 		return nil
 	}
+	code := money.Code(currency)
+	if code == "" {
+		currency = show(currency, maxSymbol, secrets)
+	}
 	price := &platform.Price{Text: strings.TrimSpace(total + " " + fields.Shorten(currency, maxSymbol))}
-	if code := money.Code(currency); code != "" {
+	if code != "" {
 		if amount, err := money.MinorUnits(total, code); err == nil {
 			price.Currency, price.Amount = code, &amount
 		}
@@ -186,11 +229,12 @@ func readCancelPush(push fields.Object) []platform.Event {
 	return events
 }
 
+// readCancelRow reads what became of cancelling one order. The order's codes are not known
+// here, so what its texts may show of them is told by their looks only.
 func readCancelRow(row fields.Object) *platform.OrderNotification {
-	order := notification(row, pathCancel, "cancel_status")
-	remark := fields.Shorten(row.Text("remark"), maxText)
-	order.Kind, order.Remark = kindOther, remark
-	status := row.Count("cancel_status")
+	order, status := notification(row, pathCancel, "cancel_status", nil)
+	remark := show(row.Text("remark"), maxText, nil)
+	order.Kind, order.Remark, order.Part = kindOther, remark, row.Written()
 	switch {
 	case status == nil:
 	case *status == cancelFailed:

@@ -1,10 +1,12 @@
 package sctt
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -55,10 +57,27 @@ func TestMalformed(t *testing.T) {
 		"long trade number":     {pathVoucher, shortVoucher, `"T"`, `"` + long + `"`, "trade_number"},
 		"trade number by lines": {pathVoucher, shortVoucher, `"T"`, `"T\n"`, "trade_number"},
 
+		"blank order":                {pathVoucher, shortVoucher, `"order_code":5`, `"order_code":" \t"`, "order_code is blank"},
+		"a row's order is blank":     {pathCancel, shortCancel, `"order_code":2`, `"order_code":" "`, "orderlist[1].order_code is blank"},
+		"no UTF-8":                   {pathVoucher, shortVoucher, `"remark":""`, "\"remark\":\"\xb3\xf6s3cret\"", "the body is not UTF-8"},
+		"no UTF-8 in a name":         {pathCancel, shortCancel, `"orderlist"`, "\"\xff\":1,\"orderlist\"", "the body is not UTF-8"},
+		"no UTF-8 in a comment":      {pathVoucher, shortVoucher + "//\xff", "", "", "the body is not UTF-8"},
+		"half a pair in a name":      {pathVoucher, shortVoucher, `"remark":""`, `"\ud800":"s3cret"`, "(a field) has a name that cannot be read"},
+		"half a pair in a row":       {pathCancel, shortCancel, `"order_code":2`, `"\udc00":1,"order_code":2`, "orderlist[1].(a field) has a name that cannot be read"},
+		"half a pair in a number":    {pathVoucher, shortVoucher, `"voucher_confirmation":"s3cret"`, `"voucher_confirmation":"s3cret\ud800"`, "vouchers[0].voucherlist[0].voucher_confirmation holds characters that cannot be read"},
+		"half a pair in a link":      {pathVoucher, shortVoucher, `"voucher_confirmation":"s3cret"`, `"voucher_url":"https://s3cret/\ud800"`, "vouchers[0].voucherlist[0].voucher_url holds characters that cannot be read"},
+		"half a pair in its witness": {pathVoucher, shortVoucher, `"voucher_confirmation":"s3cret"`, `"voucher_verification":"\udfff"`, "vouchers[0].voucherlist[0].voucher_verification holds characters that cannot be read"},
+
+		"status with a plus":      {pathVoucher, shortVoucher, `"order_status":2`, `"order_status":"+2"`, "order_status is not written as plain digits"},
+		"status of minus nothing": {pathVoucher, shortVoucher, `"order_status":2`, `"order_status":-0`, "order_status is not written as plain digits"},
+		"status with a space":     {pathVoucher, shortVoucher, `"order_status":2`, `"order_status":" 2"`, "order_status is not written as plain digits"},
+		"endless status":          {pathVoucher, shortVoucher, `"order_status":2`, `"order_status":` + long, "order_status is not a whole number"},
+		"a row's status signed":   {pathCancel, shortCancel, `"order_code":2,"cancel_status":3`, `"order_code":2,"cancel_status":"+3"`, "orderlist[1].cancel_status is not written as plain digits"},
+
 		"no status":         {pathVoucher, shortVoucher, `"order_status":2,`, ``, "order_status is missing"},
 		"status is a word":  {pathVoucher, shortVoucher, `"order_status":2`, `"order_status":"s3cret"`, "order_status"},
 		"status is half":    {pathVoucher, shortVoucher, `"order_status":2`, `"order_status":2.5`, "order_status"},
-		"negative status":   {pathVoucher, shortVoucher, `"order_status":2`, `"order_status":-1`, "order_status is negative"},
+		"negative status":   {pathVoucher, shortVoucher, `"order_status":2`, `"order_status":-1`, "order_status is not written as plain digits"},
 		"negative price":    {pathVoucher, shortVoucher, `1.5`, `-1.5`, "total_price is negative"},
 		"negative text":     {pathVoucher, shortVoucher, `1.5`, `"-0.01"`, "total_price is negative"},
 		"price is a word":   {pathVoucher, shortVoucher, `1.5`, `"s3cret"`, "total_price"},
@@ -96,7 +115,7 @@ func TestMalformed(t *testing.T) {
 		"a row without status":    {pathCancel, shortCancel, `"order_code":3,"cancel_status":1`, `"order_code":3`, "orderlist[2].cancel_status is missing"},
 		"a row's status a word":   {pathCancel, shortCancel, `"order_code":2,"cancel_status":3`, `"order_code":2,"cancel_status":"s3cret"`, "orderlist[1].cancel_status"},
 		"a row's remark a list":   {pathCancel, shortCancel, `"s3cret"`, `["s3cret"]`, "orderlist[2].remark"},
-		"a row's subjoin a list":  {pathCancel, shortCancel, `"order_code":1,`, `"order_code":1,"subjoin":[],`, "orderlist[0].subjoin is not a JSON object"},
+		"a row's subjoin a list":  {pathCancel, shortCancel, `"order_code":1,`, `"order_code":1,"subjoin":["s3cret"],`, "orderlist[0].subjoin is not a JSON object"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -188,6 +207,235 @@ func TestTextsAreBounded(t *testing.T) {
 	order = onlyOrder(t, pathVoucher, `{"order_code":5,"order_status":"`+strings.Repeat("0", 200)+`2"}`)
 	if len(order.MessageID) > 90 {
 		t.Errorf("the message id has %d characters", len(order.MessageID))
+	}
+}
+
+// fact is what an order's notification is known by.
+func fact(order *platform.OrderNotification) string { return order.MessageID + string(order.Content) }
+
+// What cannot be read is told apart by how it was written, and a copy is still a copy.
+func TestUnreadableTextsDoNotCollide(t *testing.T) {
+	push := func(fields string) string {
+		return fact(onlyOrder(t, pathVoucher, `{"order_code":5,"order_status":2,`+fields+`}`))
+	}
+	row := func(fields string) string {
+		return fact(onlyOrder(t, pathCancel, `{"orderlist":[{"order_code":5,"cancel_status":2,`+fields+`}]}`))
+	}
+	for _, read := range []func(string) string{push, row} {
+		seen := map[string]string{}
+		for _, said := range []string{
+			`"remark":"\ud800"`, `"remark":"\ud801"`, `"remark":"\udc00"`, `"remark":"\ufffd"`, `"remark":"\ud800\ud800"`,
+			`"subjoin":{"\ud800":1}`, `"subjoin":{"\ud801":1}`, `"remark":""`,
+		} {
+			id := read(said)
+			if other, twice := seen[id]; twice {
+				t.Errorf("%s is the same as %s", said, other)
+			}
+			seen[id] = said
+		}
+	}
+	one := push(`"remark":"\ud800","total_price":1,"request_time":"2025-09-23 12:00:00","surplus_quota":""`)
+	if again := push(`"surplus_quota":[],"sign":"","total_price": 1 , "remark":"\ud800"`); again != one {
+		t.Error("a copy is another fact")
+	}
+}
+
+// However a status is written, it is the same fact.
+func TestStatusesAreNumbers(t *testing.T) {
+	for _, written := range []string{`"2"`, `"02"`, `"` + strings.Repeat("0", 200) + `2"`} {
+		for path, body := range map[string]string{
+			pathVoucher: `{"order_code":5,"order_status":%s}`, pathCancel: `{"orderlist":[{"order_code":5,"cancel_status":%s}]}`,
+		} {
+			one, two := onlyOrder(t, path, fmt.Sprintf(body, "2")), onlyOrder(t, path, fmt.Sprintf(body, written))
+			if fact(one) != fact(two) || one.MessageID != path+":2" || one.Kind != two.Kind {
+				t.Errorf("%s: %q of %s, %q of 2", path, two.MessageID, written, one.MessageID)
+			}
+		}
+	}
+}
+
+// What PHP writes for an empty map is no list.
+func TestEmptyMapsOfPHP(t *testing.T) {
+	without := strings.Replace(shortVoucher, `"subjoin":{"number":""}`, `"subjoin":{}`, 1)
+	want := onlyOrder(t, pathVoucher, without)
+	for _, written := range []string{`[]`, `[ ]`, "[\n]", `null`, `""`} {
+		got := onlyOrder(t, pathVoucher, strings.Replace(without, `{}`, written, 1))
+		if diff := cmp.Diff(want, got, sameSecrets); diff != "" {
+			t.Errorf("subjoin %s:\n%s", written, diff)
+		}
+	}
+}
+
+// Of a batch, each order has its own part of the body.
+func TestParts(t *testing.T) {
+	events, err := decode(pathCancel, []byte(`{"merchant_id":255456,"orderlist":[
+		{"remark" : "<\u00e9>", "order_code" : 1.0e0, "order_code" : "1", "cancel_status" : 3, "subjoin" : {"b" : 1, "a" : null}},
+		{"order_code":2,"cancel_status":3,"amount":1.50}]}`))
+	if err != nil || len(events) != 2 {
+		t.Fatal(len(events), err)
+	}
+	for i, want := range []string{
+		`{"cancel_status":3,"order_code":"1","remark":"<\u00e9>","subjoin":{"b":1,"a":null}}`,
+		`{"amount":1.50,"cancel_status":3,"order_code":2}`,
+	} {
+		if got := string(events[i].Order.Part); got != want {
+			t.Errorf("row %d: %s, want %s", i, got, want)
+		}
+	}
+	if part := onlyOrder(t, pathVoucher, `{"order_code":5,"order_status":2}`).Part; part != nil {
+		t.Errorf("a push about one order has a part: %s", part)
+	}
+}
+
+// No text that is kept shows a secret of the push, nor the part of one that its end left.
+func TestTextsShowNoSecret(t *testing.T) {
+	secrets := []string{"zebraquagga", "ABEND", "ocelot margay serval", "4711007", "https://x.test/a"}
+	tickets := make([]string, 0, len(secrets))
+	for i, secret := range secrets {
+		name := []string{"voucher_confirmation", "voucher_verification", "voucher_url"}[i%3]
+		tickets = append(tickets, fmt.Sprintf(`{"voucher_type":%d,%q:%q}`, i, name, secret))
+	}
+	for _, status := range []int{orderBooked, orderFailed} {
+		for _, secret := range secrets {
+			for _, before := range nearBounds() {
+				text := quote(strings.Repeat("忙", before) + secret)
+				order := onlyOrder(t, pathVoucher, fmt.Sprintf(`{"order_code":5,"order_status":%d,"remark":%[2]s,"total_price":1,"order_currency":%[2]s,`+
+					`"cancel_type":%[2]s,"vouchers":[{"confirm_remarks":%[2]s,"voucherlist":[%[3]s]}],`+
+					`"cancels":[{"canr_type":%[2]s,"canr_startday":%[2]s,"canr_endday":%[2]s,"canr_percent":%[2]s,"canr_text":%[2]s}]}`,
+					status, text, strings.Join(tickets, ",")))
+				c := order.Cancellation
+				shown := strings.Join([]string{order.Reason, order.Remark, strings.TrimPrefix(order.Price.Text, "1 "), c.PlatformType,
+					c.Rules[0].PlatformType, c.Rules[0].StartDay, c.Rules[0].EndDay, c.Rules[0].Percent, c.Rules[0].Text}, "\n")
+				if rest := strings.Trim(shown, "忙•\n; []link"); rest != "" {
+					t.Fatalf("%q after %d: %q is shown", secret, before, rest)
+				}
+			}
+		}
+	}
+	for _, before := range nearBounds() {
+		remark := strings.Repeat("忙", before) + "13912345678"
+		order := onlyOrder(t, pathCancel, `{"orderlist":[{"order_code":5,"cancel_status":1,"remark":`+quote(remark)+`}]}`)
+		if strings.ContainsAny(order.Reason, "0123456789") {
+			t.Fatalf("after %d: %q is shown", before, order.Reason)
+		}
+	}
+}
+
+// nearBounds are lengths after which a text may be cut in the middle of what comes then.
+func nearBounds() []int {
+	lengths := []int{0}
+	for _, bound := range []int{maxSymbol, maxStatus, maxRule, maxText} {
+		for before := max(0, bound-25); before <= bound; before++ {
+			lengths = append(lengths, before)
+		}
+	}
+	return lengths
+}
+
+// Days, dates and percentages stay as they came, and anything else is scrubbed.
+func TestWords(t *testing.T) {
+	long := strings.Repeat("1", 33)
+	for written, want := range map[string]string{
+		"3": "3", "2025-09-23": "2025-09-23", "2025-09-23 12:00:00": "2025-09-23 12:00:00", "23/09/2025": "23/09/2025", "12.5%": "12.5%",
+		"-1": "-1", long[1:]: long[1:], long: "•••", "20250923T00": "•••T00", "ByRule": "ByRule", "https://x.test/1": "[link]", "2025年": "•••年",
+		"88120045": "•••", "on 88120045": "on •••", "31": "31", " 7 ": "7",
+	} {
+		order := onlyOrder(t, pathVoucher, `{"order_code":5,"order_status":2,"cancel_type":`+quote(written)+`,"cancels":[{"canr_type":`+quote(written)+
+			`,"canr_startday":`+quote(written)+`,"canr_endday":`+quote(written)+`,"canr_percent":`+quote(written)+`}],`+
+			`"vouchers":[{"voucherlist":[{"voucher_type":4,"voucher_confirmation":"88120045","voucher_verification":"31"}]}]}`)
+		c := order.Cancellation
+		for _, got := range []string{c.PlatformType, c.Rules[0].PlatformType, c.Rules[0].StartDay, c.Rules[0].EndDay, c.Rules[0].Percent} {
+			if got != want {
+				t.Errorf("%q is kept as %q, want %q", written, got, want)
+			}
+		}
+	}
+}
+
+// All rules must be readable; no more are given than can be kept.
+func TestRulesAreBounded(t *testing.T) {
+	rules := strings.Repeat(`{"canr_type":1},`, maxRules)
+	order := onlyOrder(t, pathVoucher, `{"order_code":5,"order_status":2,"cancels":[`+rules+`{"canr_type":2}]}`)
+	if got := order.Cancellation.Rules; len(got) != maxRules || got[maxRules-1].PlatformType != "1" {
+		t.Errorf("%d rules: %+v", len(got), got)
+	}
+	_, err := decode(pathVoucher, []byte(`{"order_code":5,"order_status":2,"cancels":[`+rules+`{"canr_type":[]}]}`))
+	if err == nil || !strings.Contains(err.Error(), "cancels[16].canr_type") {
+		t.Errorf("%v", err)
+	}
+}
+
+// Which codes the tickets of a push are.
+func TestCodes(t *testing.T) {
+	for tickets, want := range map[string]string{
+		`["N","V"]`:                       "N",
+		`["N","V"],["N","V"]`:             "N",
+		`["N","V"],["N","W"]`:             "N V|N W",
+		`["N","V"],["N","W"],["N","V"]`:   "N V|N W",
+		`["N",""],["N","W"]`:              "N|N W",
+		`["N"," "],["N",""]`:              "N",
+		`["N","V"],["M","W"],["M","V"]`:   "N|M W|M V",
+		`["","V"],["","W"],["","V"]`:      "V|W",
+		`[" \t","V"],["　","\u00a0"]`:      "V",
+		`["N",31],["N","31"],["N",32]`:    "N 31|N 32",
+		`["V","W"],["","V"],["V","X"]`:    "V W|V|V X",
+		`[" ","V"," "],["",""," "]`:       "V",
+		`["","V","https://x.test/a"]`:     "https://x.test/a",
+		`["N","V",""],["","W","N"],["N"]`: "N V|N W|N",
+	} {
+		var rows []string
+		var cells [][]any
+		if err := json.Unmarshal([]byte("["+tickets+"]"), &cells); err != nil {
+			t.Fatal(err)
+		}
+		for _, ticket := range cells {
+			row := map[string]any{"voucher_type": 4}
+			for i, cell := range ticket {
+				row[[]string{"voucher_confirmation", "voucher_verification", "voucher_url"}[i]] = cell
+			}
+			raw, err := json.Marshal(row)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows = append(rows, string(raw))
+		}
+		order := onlyOrder(t, pathVoucher, `{"order_code":5,"order_status":2,"vouchers":[{"voucherlist":[`+strings.Join(rows, ",")+`]}]}`)
+		var got []string
+		for _, code := range order.Codes {
+			got = append(got, code.Text.Reveal())
+		}
+		if strings.Join(got, "|") != want {
+			t.Errorf("%s: %q, want %q", tickets, got, want)
+		}
+		for _, secret := range order.Secrets {
+			if strings.TrimSpace(secret.Reveal()) == "" {
+				t.Errorf("%s: a secret that is blank", tickets)
+			}
+		}
+	}
+}
+
+// Many tickets are read in a time that grows with their number.
+func TestManyTickets(t *testing.T) {
+	var rows strings.Builder
+	for i := range 5_000 {
+		fmt.Fprintf(&rows, `{"voucher_confirmation":"N%d"},`, i)
+	}
+	body := `{"order_code":5,"order_status":2,"remark":"` + strings.Repeat("x ", 50_000) + `","vouchers":[{"voucherlist":[` + strings.TrimSuffix(rows.String(), ",") + `]}]}`
+	start := time.Now()
+	order := onlyOrder(t, pathVoucher, body)
+	if took := time.Since(start); len(order.Codes) != 5_000 || took > 10*time.Second {
+		t.Errorf("%d codes in %s", len(order.Codes), took)
+	} else {
+		t.Log(took)
+	}
+}
+
+func TestBlankTradeNumberIsNone(t *testing.T) {
+	for _, written := range []string{" ", "　", ""} {
+		if got := onlyOrder(t, pathVoucher, `{"order_code":5,"order_status":2,"trade_number":`+quote(written)+`}`).OutOrderID; got != "" {
+			t.Errorf("%q is kept as %q", written, got)
+		}
 	}
 }
 
