@@ -74,8 +74,13 @@ func (g Guard) Admits(token sealing.Secret, from netip.Addr) bool {
 }
 
 // Proves reports whether a push that passed has proven its sender by that alone. A network
-// that every address lies in proves nothing.
+// that is wider than any one owner's (/8, or /16 of IPv6) proves nothing.
 func (g Guard) Proves() bool {
-	everywhere := func(network netip.Prefix) bool { return network.Bits() == 0 }
+	everywhere := func(network netip.Prefix) bool {
+		if network.Addr().Is4() {
+			return network.Bits() < 8
+		}
+		return network.Bits() < 16
+	}
 	return len(g.Tokens) > 0 || len(g.Networks) > 0 && !slices.ContainsFunc(g.Networks, everywhere)
 }

@@ -94,6 +94,7 @@ func TestGuardWantsBoth(t *testing.T) {
 		"nothing": {guard(nil), false}, "a token": {guard([]string{"t"}), true},
 		"a network": {guard(nil, "10.0.0.0/8"), true}, "both": {both, true},
 		"every address": {guard(nil, "0.0.0.0/0"), false}, "every address among others": {guard(nil, "10.0.0.0/8", "::/0"), false},
+		"every address in two halves": {guard(nil, "0.0.0.0/1", "128.0.0.0/1"), false}, "all of IPv6 that is given out": {guard(nil, "2000::/3"), false},
 		"every address and a token": {guard([]string{"t"}, "0.0.0.0/0"), true},
 	} {
 		if test.guard.Proves() != test.proves {

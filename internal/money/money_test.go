@@ -47,7 +47,7 @@ func TestFormatAndMinorUnitsAreInverse(t *testing.T) {
 func TestCode(t *testing.T) {
 	for text, want := range map[string]string{
 		"AUD": "AUD", "aud": "AUD", " CNY ": "CNY", "A$": "AUD", "a$": "AUD", "RMB": "CNY", "€": "EUR", "HK$": "HKD",
-		"$": "", "¥": "", "￥": "", "kr": "", "": "", "ZZZ": "", "AU": "", "AUDX": "", "澳元": "", "A": "", "12$": "",
+		"$": "", "¥": "", "￥": "", "kr": "", "": "", "ZZZ": "", "XXX": "", "xts": "", "AU": "", "AUDX": "", "澳元": "", "A": "", "12$": "",
 	} {
 		if got := money.Code(text); got != want {
 			t.Errorf("Code(%q) = %q, want %q", text, got, want)

@@ -6,6 +6,7 @@ package sealing
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
@@ -17,6 +18,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -145,10 +147,11 @@ var (
 // links, and whatever looks like a code, a document number or a telephone number.
 // Erring, it takes too much: the text is whole in the sealed body.
 func Scrub(text string, secrets ...Secret) string {
-	for _, secret := range secrets {
-		if !secret.IsZero() {
-			text = strings.ReplaceAll(text, secret.Reveal(), mask)
-		}
+	if text == "" {
+		return ""
+	}
+	for _, secret := range longestFirst(secrets) {
+		text = hide(text, secret)
 	}
 	text = links.ReplaceAllString(text, "[link]")
 	text = numbers.ReplaceAllString(text, mask)
@@ -158,6 +161,45 @@ func Scrub(text string, secrets ...Secret) string {
 		}
 		return word
 	})
+}
+
+// longestFirst: where one secret begins another, the rest of the longer must not stay.
+func longestFirst(secrets []Secret) []string {
+	var texts []string
+	for _, secret := range secrets {
+		if text := strings.TrimSpace(secret.Reveal()); text != "" {
+			texts = append(texts, text)
+		}
+	}
+	slices.SortFunc(texts, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
+	return slices.Compact(texts)
+}
+
+// hide masks a secret wherever it stands, with its letters in capitals or not.
+func hide(text, secret string) string {
+	folded, sought := lower(text), lower(secret)
+	var kept strings.Builder
+	for {
+		i := strings.Index(folded, sought)
+		if i < 0 {
+			kept.WriteString(text)
+			return kept.String()
+		}
+		kept.WriteString(text[:i])
+		kept.WriteString(mask)
+		text, folded = text[i+len(secret):], folded[i+len(secret):]
+	}
+}
+
+// lower makes small letters of A to Z, and changes no length.
+func lower(text string) string {
+	bytes := []byte(text)
+	for i, c := range bytes {
+		if 'A' <= c && c <= 'Z' {
+			bytes[i] = c + 'a' - 'A'
+		}
+	}
+	return string(bytes)
 }
 
 // Excerpt is a platform's free text, scrubbed and cut to a number of characters.

@@ -132,3 +132,22 @@ func TestSealerRefusesWhatItCannotUse(t *testing.T) {
 		t.Error("a short key for code ids was accepted")
 	}
 }
+
+func TestScrubHidesWholeSecretsHoweverWritten(t *testing.T) {
+	secrets := []sealing.Secret{sealing.NewSecret("open"), sealing.NewSecret("open sesame"), sealing.NewSecret("12"), sealing.NewSecret("1278"),
+		sealing.NewSecret(" "), sealing.NewSecret("满房口令")}
+	for text, want := range map[string]string{
+		"say Open Sesame, or open": "say •••, or •••",
+		"凭 1278 入园":                "凭 ••• 入园",
+		"12 and 1278":              "••• and •••",
+		"OPEN SESAME":              "•••",
+		"口令是满房口令。":                 "口令是•••。",
+		"a b":                      "a b",
+		"İopenİ":                   "İ•••İ",
+		"":                         "",
+	} {
+		if got := sealing.Scrub(text, secrets...); got != want {
+			t.Errorf("Scrub(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
