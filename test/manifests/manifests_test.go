@@ -169,6 +169,7 @@ func TestApply(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("pods pass admission", func(t *testing.T) { checkAdmission(t, c) })
+	t.Run("the pod of operations.md", checkDocumentedPod)
 	t.Run("rights", func(t *testing.T) { checkRights(t, c) })
 }
 
@@ -185,6 +186,33 @@ func checkAdmission(t *testing.T, c client.Client) {
 		if err == nil || !strings.Contains(err.Error(), "restricted") {
 			t.Errorf("%s, as root: %v, want a refusal by the restricted standard", dir, err)
 		}
+	}
+}
+
+// checkDocumentedPod: the pod that operations.md has people make, to see a journal's volume,
+// passes admission, and the claim in it is one of the set's.
+func checkDocumentedPod(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root(t), "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(page), "```yaml\napiVersion: v1\nkind: Pod\n")
+	text, _, found := strings.Cut(text, "```")
+	if !found {
+		t.Fatal("operations.md has no Pod")
+	}
+	file := filepath.Join(t.TempDir(), "pod.yaml")
+	if err := os.WriteFile(file, []byte("apiVersion: v1\nkind: Pod\n"+text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var pod corev1.Pod
+	if err := yaml.Unmarshal(kubectl(t, "create", "--dry-run=server", "-o", "json", "-f", file), &pod); err != nil {
+		t.Fatal(err)
+	}
+	set := statefulSet(t, "config/default")
+	claim := pod.Spec.Volumes[0].PersistentVolumeClaim
+	if want := set.Spec.VolumeClaimTemplates[0].Name + "-" + set.Name + "-1"; claim == nil || claim.ClaimName != want {
+		t.Errorf("it mounts %+v, want the claim %s", pod.Spec.Volumes[0], want)
 	}
 }
 
