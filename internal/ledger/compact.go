@@ -52,7 +52,12 @@ func (l *Ledger) compact(ctx context.Context, key types.NamespacedName) error {
 // for the status is the platform's own answer and stands without them. Those that issued
 // codes go last: their sealed bodies are where the codes themselves are kept.
 func superfluous(voucher *v1alpha1.OrderVoucher) map[string]bool {
+	received := map[string]int64{}
+	for _, n := range voucher.Spec.Notifications {
+		received[n.ID] = n.ReceivedAt.UnixMicro()
+	}
 	candidates := order.Compact(voucher.Spec.Notifications, 0)
+	slices.SortStableFunc(candidates, func(a, b string) int { return cmp.Compare(received[a], received[b]) })
 	if confirmed(voucher) {
 		oldest := slices.SortedStableFunc(slices.Values(voucher.Spec.Notifications), func(a, b v1alpha1.Notification) int {
 			return cmp.Or(issues(a)-issues(b), a.ReceivedAt.Compare(b.ReceivedAt.Time))

@@ -73,13 +73,14 @@ func objectOf(account *accounts.Account, k kind, id string) object {
 // way: it is no fact that anybody is promised.
 func (l *Ledger) factsOf(account *accounts.Account, push platform.Push, events []platform.Event) ([]fact, error) {
 	facts := make([]fact, 0, len(events))
+	whole := &body{account: account, text: push.Body, copies: len(events)}
 	for _, event := range events {
 		f, err := fact{}, error(nil)
 		switch {
 		case event.Product != nil:
 			f = productFactOf(account, push, event.Product)
 		case event.Order != nil:
-			f, err = orderFactOf(account, push, event.Order)
+			f, err = orderFactOf(account, push, whole, event.Order)
 		case event.Notice != nil:
 			f, err = noticeFactOf(account, push, event.Notice)
 		case event.Credit != nil:
@@ -94,6 +95,32 @@ func (l *Ledger) factsOf(account *accounts.Account, push platform.Push, events [
 		facts = append(facts, f)
 	}
 	return facts, nil
+}
+
+// maxCopies is how many bytes the copies of one body may come to: a push about very many
+// orders leaves with each only the part that is about it.
+const maxCopies = 1 << 20
+
+// body is a push's body, sealed once for all the orders it is about.
+type body struct {
+	account *accounts.Account
+	text    []byte
+	copies  int
+	sealed  string
+}
+
+func (b *body) seal(part []byte) (string, error) {
+	if len(part) > 0 && len(b.text)*b.copies > maxCopies {
+		return b.account.Sealer.Seal(part)
+	}
+	if b.sealed == "" {
+		sealed, err := b.account.Sealer.Seal(b.text)
+		if err != nil {
+			return "", err
+		}
+		b.sealed = sealed
+	}
+	return b.sealed, nil
 }
 
 // result is what became of a fact.

@@ -10,8 +10,8 @@ package ledger
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -73,13 +73,13 @@ func (l *Ledger) record(ctx context.Context, account *accounts.Account, push pla
 	for _, f := range facts {
 		standing = append(standing, l.lines.join(ctx, f))
 	}
-	outcome := platform.OutcomeDuplicate
-	for _, w := range standing {
-		r := settle(ctx, w)
-		if err = errors.Join(err, r.err); r.err == nil {
-			outcome = better(outcome, r.outcome)
-		}
+	results := make([]result, len(standing))
+	var settling sync.WaitGroup
+	for i, w := range standing {
+		settling.Go(func() { results[i] = settle(ctx, w) })
 	}
+	settling.Wait()
+	outcome, err := together(results)
 	if err != nil {
 		return platform.OutcomeRetry, err
 	}
@@ -87,6 +87,25 @@ func (l *Ledger) record(ctx context.Context, account *accounts.Account, push pla
 		l.pushed.note(account, push.ReceivedAt)
 	}
 	return outcome, nil
+}
+
+// together is what became of a push: of all its facts, or the first that failed.
+func together(results []result) (platform.Outcome, error) {
+	outcome, failed := platform.OutcomeDuplicate, 0
+	var first error
+	for _, r := range results {
+		if r.err == nil {
+			outcome = better(outcome, r.outcome)
+			continue
+		}
+		if failed++; first == nil {
+			first = r.err
+		}
+	}
+	if failed > 1 {
+		first = fmt.Errorf("%w (and %d more of %d)", first, failed-1, len(results))
+	}
+	return outcome, first
 }
 
 // better is the more telling of two accepted outcomes: one recorded event makes a push recorded.

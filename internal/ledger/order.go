@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -34,8 +35,8 @@ type orderFact struct {
 	Notification v1alpha1.Notification `json:"notification"`
 }
 
-func orderFactOf(account *accounts.Account, push platform.Push, told *platform.OrderNotification) (fact, error) {
-	notification, err := seal(account, push, told)
+func orderFactOf(account *accounts.Account, push platform.Push, body *body, told *platform.OrderNotification) (fact, error) {
+	notification, err := seal(account, push, body, told)
 	if err != nil {
 		return fact{}, fmt.Errorf("notification %s of order %s of Channel %s: %w", told.MessageID, told.OrderID, account.Name, err)
 	}
@@ -80,14 +81,23 @@ func (l *Ledger) appendAll(ctx context.Context, o object, facts []*orderFact) ma
 		return same(facts, result{outcome: platform.OutcomeRecorded})
 	case len(facts) == 1 && refused == refusedDuplicate:
 		return same(facts, result{outcome: platform.OutcomeDuplicate})
-	case len(facts) > 1 && refused == refusedDuplicate:
-		return l.appendMissing(ctx, o, facts)
-	case len(facts) > 1 && (refused != refusedNot || tooLarge(err) || errors.Is(err, errFull)):
-		half := len(facts) / 2
-		written := l.appendAll(ctx, o, facts[:half])
-		maps.Copy(written, l.appendAll(ctx, o, facts[half:]))
-		return written
+	case refused == refusedDuplicate, errors.Is(err, errFull): // a full list may have it all the same
+		return l.appendMissing(ctx, o, facts, err)
+	case len(facts) > 1 && (refused != refusedNot || tooLarge(err)):
+		return l.appendHalves(ctx, o, facts)
 	}
+	return unwritten(o, facts, err)
+}
+
+func (l *Ledger) appendHalves(ctx context.Context, o object, facts []*orderFact) map[string]result {
+	half := len(facts) / 2
+	written := l.appendAll(ctx, o, facts[:half])
+	maps.Copy(written, l.appendAll(ctx, o, facts[half:]))
+	return written
+}
+
+// unwritten is the same failure for all.
+func unwritten(o object, facts []*orderFact, err error) map[string]result {
 	ids := make([]string, 0, len(facts))
 	for _, f := range facts {
 		ids = append(ids, f.Notification.ID)
@@ -96,10 +106,10 @@ func (l *Ledger) appendAll(ctx context.Context, o object, facts []*orderFact) ma
 }
 
 // appendMissing appends what is not there: of many, the refusal does not say which is.
-func (l *Ledger) appendMissing(ctx context.Context, o object, facts []*orderFact) map[string]result {
+func (l *Ledger) appendMissing(ctx context.Context, o object, facts []*orderFact, refusal error) map[string]result {
 	there, err := l.notified(ctx, o)
 	if err != nil {
-		return same(facts, result{platform.OutcomeRetry, err})
+		return unwritten(o, facts, err)
 	}
 	written := map[string]result{}
 	var missing []*orderFact
@@ -110,12 +120,14 @@ func (l *Ledger) appendMissing(ctx context.Context, o object, facts []*orderFact
 			missing = append(missing, f)
 		}
 	}
-	switch len(missing) {
-	case 0:
-	case len(facts): // they went in the meantime, or another's write is in between
-		maps.Copy(written, same(facts, result{platform.OutcomeRetry, fmt.Errorf("%s changes while it is written", o)}))
-	default:
+	switch {
+	case len(missing) == 0:
+	case len(missing) < len(facts):
 		maps.Copy(written, l.appendAll(ctx, o, missing))
+	case len(facts) > 1: // some may fit, or were taken away in the meantime
+		return l.appendHalves(ctx, o, facts)
+	default:
+		return unwritten(o, facts, refusal)
 	}
 	return written
 }
@@ -218,8 +230,8 @@ func appendPatch(o object, facts []*orderFact) ([]byte, error) {
 
 // seal turns what a push told into what may be kept: codes hashed and masked, text
 // scrubbed, the body encrypted.
-func seal(account *accounts.Account, push platform.Push, told *platform.OrderNotification) (v1alpha1.Notification, error) {
-	sealed, err := account.Sealer.Seal(push.Body)
+func seal(account *accounts.Account, push platform.Push, body *body, told *platform.OrderNotification) (v1alpha1.Notification, error) {
+	sealed, err := body.seal(told.Part)
 	if err != nil {
 		return v1alpha1.Notification{}, err
 	}
@@ -285,15 +297,27 @@ func cancellationOf(told *platform.Cancellation, secrets []sealing.Secret) *v1al
 	if told == nil {
 		return nil
 	}
-	cancellation := &v1alpha1.Cancellation{Type: v1alpha1.CancellationType(told.Type), PlatformType: sealing.Cut(told.PlatformType, maxWord)}
+	cancellation := &v1alpha1.Cancellation{Type: v1alpha1.CancellationType(told.Type), PlatformType: word(told.PlatformType, secrets)}
 	for _, rule := range told.Rules[:min(len(told.Rules), maxRules)] {
 		cancellation.Rules = append(cancellation.Rules, v1alpha1.CancellationRule{
-			PlatformType: cmp.Or(sealing.Cut(rule.PlatformType, maxWord), "unknown"),
-			StartDay:     sealing.Cut(rule.StartDay, maxWord), EndDay: sealing.Cut(rule.EndDay, maxWord),
-			Percent: sealing.Cut(rule.Percent, maxWord), Text: sealing.Excerpt(rule.Text, maxRuleText, secrets...),
+			PlatformType: cmp.Or(word(rule.PlatformType, secrets), "unknown"),
+			StartDay:     word(rule.StartDay, secrets), EndDay: word(rule.EndDay, secrets),
+			Percent: word(rule.Percent, secrets), Text: sealing.Excerpt(rule.Text, maxRuleText, secrets...),
 		})
 	}
 	return cancellation
+}
+
+// numeral is a day, a date or a share: what a platform's numbers and words should be, and
+// what scrubbing would take for a code.
+var numeral = regexp.MustCompile(`^[0-9./%: -]*$`)
+
+// word is a platform's own number or word, scrubbed if it is none.
+func word(text string, secrets []sealing.Secret) string {
+	if numeral.MatchString(text) {
+		return sealing.Cut(text, maxWord)
+	}
+	return sealing.Excerpt(text, maxWord, secrets...)
 }
 
 func refundOf(fact *platform.RefundFact) *v1alpha1.NotifiedRefund {

@@ -99,25 +99,25 @@ func TestTermsOfAnOrderAreKeptWithoutItsSecrets(t *testing.T) {
 	b := open(t, "sctt")
 	event := nameless("12", "{}")
 	o := event.Order
-	o.Secrets = []sealing.Secret{sealing.NewSecret("KEY-WORD")}
-	o.Remark = "the box opens with KEY-WORD"
+	o.Secrets = []sealing.Secret{sealing.NewSecret("sesam")}
+	o.Remark = "the box opens with Sesam"
 	o.Price = &platform.Price{Text: "120.5 A$", Currency: "AUD", Amount: ptr.To(int64(12050))}
 	o.Codes[0].Form = platform.FormQRCode
-	o.Cancellation = &platform.Cancellation{Type: string(v1alpha1.CancellationByRule), PlatformType: "3"}
+	o.Cancellation = &platform.Cancellation{Type: string(v1alpha1.CancellationByRule), PlatformType: "as sesam says"}
 	for i := range 20 {
 		o.Cancellation.Rules = append(o.Cancellation.Rules, platform.CancellationRule{
-			PlatformType: []string{"1", ""}[i%2], StartDay: fmt.Sprint(i), EndDay: "7", Percent: "50", Text: "half, or say KEY-WORD" + strings.Repeat("长", 300)})
+			PlatformType: []string{"1", ""}[i%2], StartDay: fmt.Sprint(i), EndDay: "7", Percent: []string{"50", "sesam%"}[i%2], Text: "half, or say Sesam" + strings.Repeat("长", 300)})
 	}
 	b.record(push("x"), event)
 	n := b.order("sctt-12").Spec.Notifications[0]
 	if n.Price == nil || *n.Price.Money != (v1alpha1.Money{Currency: "AUD", Amount: 12050}) || n.Price.Text != "120.5 A$" || n.Codes[0].Form != "QRCode" {
 		t.Errorf("price %+v, codes %+v", n.Price, n.Codes)
 	}
-	if c := n.Cancellation; c == nil || c.Type != v1alpha1.CancellationByRule || len(c.Rules) != 16 || c.Rules[3].StartDay != "3" || c.Rules[2].PlatformType != "1" || c.Rules[3].PlatformType != "unknown" {
+	if c := n.Cancellation; c == nil || c.Type != v1alpha1.CancellationByRule || len(c.Rules) != 16 || c.Rules[3].StartDay != "3" || c.Rules[2].PlatformType != "1" || c.Rules[3].PlatformType != "unknown" || c.Rules[2].Percent != "50" {
 		t.Errorf("cancellation %+v", n.Cancellation)
 	}
 	raw, err := json.Marshal(n)
-	if err != nil || strings.Contains(string(raw), "KEY-WORD") || !strings.Contains(n.Remark, "the box opens with") {
+	if err != nil || strings.Contains(strings.ToLower(string(raw)), "sesam") || !strings.Contains(n.Remark, "the box opens with") {
 		t.Errorf("%v: %s", err, raw)
 	}
 }
@@ -174,5 +174,94 @@ func TestCreditIsKeptByItsOwnTime(t *testing.T) {
 	}
 	if channel.Status.LastPushTime == nil || !channel.Status.LastPushTime.Equal(ptr.To(metav1.NewTime(noon.Add(30*time.Minute)))) {
 		t.Errorf("last push %v", channel.Status.LastPushTime)
+	}
+}
+
+// A batch about very many orders leaves with each the part that is about it, and not the
+// whole; a small one the whole.
+func TestWhatIsSealedOfABatch(t *testing.T) {
+	b := open(t, "sctt")
+	for name, test := range map[string]struct {
+		size int
+		want func(i int, body string) string
+	}{
+		"small": {10, func(_ int, body string) string { return body }},
+		"large": {60 << 10, func(i int, _ string) string { return fmt.Sprintf("row %d", i) }},
+	} {
+		body := strings.Repeat("x", test.size)
+		var batch []platform.Event
+		for i := range 20 {
+			event := told(fmt.Sprintf("%s-%d", name, i), "m-1")
+			event.Order.Part = fmt.Appendf(nil, "row %d", i)
+			batch = append(batch, event)
+		}
+		b.record(push(body), batch...)
+		for i := range 20 {
+			sealed := b.order(fmt.Sprintf("sctt-%s-%d", name, i)).Spec.Notifications[0].Sealed
+			if opened, err := sealing.Open(sealed, b.identity); err != nil || string(opened) != test.want(i, body) {
+				t.Errorf("%s, row %d: %d bytes, %v", name, i, len(opened), err)
+			}
+		}
+	}
+}
+
+// A copy of what a full order has is known, though nothing more fits: by its weight, and by
+// its number.
+func TestCopyOfWhatAFullOrderHas(t *testing.T) {
+	b := open(t, "sctt")
+	heavy := func(i int) platform.Event {
+		event := nameless("21", fmt.Sprint(i))
+		event.Order.Codes = []platform.Code{{Text: sealing.NewSecret(fmt.Sprintf("CODE-%d", i))}}
+		return event
+	}
+	full := -1
+	for i := range 10 {
+		if _, err := b.Record(t.Context(), b.account, push(strings.Repeat("x", 200<<10)), []platform.Event{heavy(i)}); err != nil {
+			full = i
+			break
+		}
+	}
+	if full < 2 {
+		t.Fatalf("full after %d", full)
+	}
+	for i := range full {
+		if got := b.record(push(strings.Repeat("x", 200<<10)), heavy(i)); got != platform.OutcomeDuplicate {
+			t.Errorf("copy %d: %s", i, got)
+		}
+	}
+}
+
+// Of what may go from a full list the oldest goes first: their bodies hold what is shown
+// nowhere else, and the newest are the better word.
+func TestOldestGoesFirstFromAFullList(t *testing.T) {
+	b := open(t, "sctt")
+	const pushes = 270
+	pushed := func(i int) (platform.Push, platform.Event) {
+		event := nameless("22", fmt.Sprint(i)) // all of them name one code, and bear no time
+		event.Order.OccurredAt = time.Time{}
+		p := push("x")
+		p.ReceivedAt = noon.Add(time.Duration(i) * time.Second)
+		return p, event
+	}
+	b.flood(250, pushed)
+	for i := 250; i < pushes; i++ {
+		p, event := pushed(i)
+		if got := b.record(p, event); got != platform.OutcomeRecorded {
+			t.Fatalf("push %d: %s", i, got)
+		}
+	}
+	gone := map[int64]bool{}
+	for i := range pushes {
+		gone[noon.Add(time.Duration(i)*time.Second).Unix()] = true
+	}
+	kept := b.order("sctt-22").Spec.Notifications
+	for _, n := range kept {
+		delete(gone, n.ReceivedAt.Unix())
+	}
+	decides := 1 // one old notification may hold a register
+	for i := range pushes {
+		if at := noon.Add(time.Duration(i) * time.Second).Unix(); gone[at] && i >= pushes-len(kept)+decides {
+			t.Errorf("push %d is gone, of %d that are kept", i, len(kept))
+		}
 	}
 }

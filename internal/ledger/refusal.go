@@ -27,7 +27,7 @@ const olderMessage = "older than the announced change"
 const heavyMessage = "the notifications weigh more"
 
 // refusalOf reads the causes of a validation error. An object of another identity
-// outranks the rest: what it holds does not concern us.
+// outranks the rest: what it holds does not concern us. What is there already need not fit.
 func refusalOf(err error) refusal {
 	status, ok := errors.AsType[*apierrors.StatusError](err)
 	if !ok || !apierrors.IsInvalid(err) || status.Status().Details == nil {
@@ -38,7 +38,7 @@ func refusalOf(err error) refusal {
 		switch one := causeOf(cause); {
 		case one == refusedForeign:
 			return refusedForeign
-		case one != refusedOther:
+		case one != refusedOther && found != refusedDuplicate:
 			found = one
 		}
 	}
