@@ -119,7 +119,7 @@ stringData: {token: %[3]q}
 func (s *stack) startManager(ctx context.Context) error {
 	if err := s.start("manager", "--kubeconfig", s.kubeconfig, "--push-bind-address", s.push,
 		"--metrics-bind-address", s.metrics, "--metrics-secure=false", "--health-probe-bind-address", s.probes,
-		"--leader-elect=false", "--allow-private-endpoints"); err != nil {
+		"--leader-elect=false", "--allow-private-endpoints", "--journal-dir", filepath.Join(s.dir, "journal")); err != nil {
 		return err
 	}
 	return until(ctx, startTimeout, func(ctx context.Context) error { return httpOK(ctx, "http://"+s.probes+"/readyz") })

@@ -5,6 +5,7 @@ package manifests
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -18,6 +19,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -109,17 +112,23 @@ func find(objects []*unstructured.Unstructured, kind string) *unstructured.Unstr
 	return nil
 }
 
-func deployment(t *testing.T, dir string) *appsv1.Deployment {
+func statefulSet(t *testing.T, dir string) *appsv1.StatefulSet {
 	t.Helper()
-	object := find(build(t, dir), "Deployment")
+	object := find(build(t, dir), "StatefulSet")
 	if object == nil {
-		t.Fatalf("%s has no Deployment", dir)
+		t.Fatalf("%s has no StatefulSet", dir)
 	}
-	var deployment appsv1.Deployment
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, &deployment, true); err != nil {
-		t.Fatalf("%s: %v", dir, err)
+	set := &appsv1.StatefulSet{}
+	decode(t, object, set)
+	return set
+}
+
+// decode an object; a field that its kind does not have is an error.
+func decode(t *testing.T, object *unstructured.Unstructured, into any) {
+	t.Helper()
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, into, true); err != nil {
+		t.Fatalf("%s %s: %v", object.GetKind(), object.GetName(), err)
 	}
-	return &deployment
 }
 
 func TestEveryKustomizationBuilds(t *testing.T) {
@@ -128,11 +137,13 @@ func TestEveryKustomizationBuilds(t *testing.T) {
 		if err != nil || filepath.Base(path) != "kustomization.yaml" {
 			return err
 		}
-		if dir := filepath.Dir(path); dir != "config/ingress" { // a component: built by who uses it
-			built++
-			if len(build(t, dir)) == 0 {
-				t.Errorf("%s builds to nothing", dir)
-			}
+		dir := filepath.Dir(path)
+		if slices.Contains([]string{"config/ingress", "config/ephemeral-journal"}, dir) { // components: built by who uses them
+			return nil
+		}
+		built++
+		if len(build(t, dir)) == 0 {
+			t.Errorf("%s builds to nothing", dir)
 		}
 		return nil
 	})
@@ -145,9 +156,12 @@ func TestEveryKustomizationBuilds(t *testing.T) {
 func TestApply(t *testing.T) {
 	kubectl(t, "apply", "-k", "config/crd")
 	kubectl(t, "apply", "-k", "config/default")
-	for _, dir := range []string{"config/default", "config/overlays/dev", "config/overlays/production"} {
+	for _, dir := range []string{"config/default", "config/overlays/production"} {
 		kubectl(t, "apply", "--dry-run=server", "-k", dir)
 	}
+	// The API server lets no StatefulSet change its claims: one without comes after one with.
+	kubectl(t, "delete", "statefulset", "-n", namespace, "channel-operator")
+	kubectl(t, "apply", "--dry-run=server", "-k", "config/overlays/dev")
 	kubectl(t, "apply", "-n", "default", "-k", "config/samples")
 
 	c, err := client.New(env.Config(), client.Options{})
@@ -155,6 +169,7 @@ func TestApply(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("pods pass admission", func(t *testing.T) { checkAdmission(t, c) })
+	t.Run("the pod of operations.md", checkDocumentedPod)
 	t.Run("rights", func(t *testing.T) { checkRights(t, c) })
 }
 
@@ -162,9 +177,7 @@ func TestApply(t *testing.T) {
 // itself says whether the pods keep it, and whether it looks at all.
 func checkAdmission(t *testing.T, c client.Client) {
 	for _, dir := range []string{"config/default", "config/overlays/dev", "config/overlays/production"} {
-		template := deployment(t, dir).Spec.Template
-		pod := &corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}
-		pod.GenerateName, pod.Namespace = "probe-", namespace
+		pod := podOf(statefulSet(t, dir))
 		if err := c.Create(t.Context(), pod.DeepCopy(), client.DryRunAll); err != nil {
 			t.Errorf("%s: %v", dir, err)
 		}
@@ -174,6 +187,45 @@ func checkAdmission(t *testing.T, c client.Client) {
 			t.Errorf("%s, as root: %v, want a refusal by the restricted standard", dir, err)
 		}
 	}
+}
+
+// checkDocumentedPod: the pod that operations.md has people make, to see a journal's volume,
+// passes admission, and the claim in it is one of the set's.
+func checkDocumentedPod(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root(t), "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(page), "```yaml\napiVersion: v1\nkind: Pod\n")
+	text, _, found := strings.Cut(text, "```")
+	if !found {
+		t.Fatal("operations.md has no Pod")
+	}
+	file := filepath.Join(t.TempDir(), "pod.yaml")
+	if err := os.WriteFile(file, []byte("apiVersion: v1\nkind: Pod\n"+text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var pod corev1.Pod
+	if err := yaml.Unmarshal(kubectl(t, "create", "--dry-run=server", "-o", "json", "-f", file), &pod); err != nil {
+		t.Fatal(err)
+	}
+	set := statefulSet(t, "config/default")
+	claim := pod.Spec.Volumes[0].PersistentVolumeClaim
+	if want := set.Spec.VolumeClaimTemplates[0].Name + "-" + set.Name + "-1"; claim == nil || claim.ClaimName != want {
+		t.Errorf("it mounts %+v, want the claim %s", pod.Spec.Volumes[0], want)
+	}
+}
+
+// podOf is a pod as the controller makes it: each claim is a volume.
+func podOf(set *appsv1.StatefulSet) *corev1.Pod {
+	pod := &corev1.Pod{ObjectMeta: set.Spec.Template.ObjectMeta, Spec: set.Spec.Template.Spec}
+	pod.GenerateName, pod.Namespace = "probe-", namespace
+	for _, claim := range set.Spec.VolumeClaimTemplates {
+		pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: claim.Name, VolumeSource: corev1.VolumeSource{
+			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim.Name + "-" + set.Name + "-0"},
+		}})
+	}
+	return pod
 }
 
 func checkRights(t *testing.T, c client.Client) {
@@ -216,7 +268,7 @@ func rights(verb, group, resource, namespace string) authorizationv1.ResourceAtt
 
 // What the restricted standard does not ask for.
 func TestHardening(t *testing.T) {
-	pod := deployment(t, "config/default").Spec.Template.Spec
+	pod := statefulSet(t, "config/default").Spec.Template.Spec
 	manager := pod.Containers[0]
 	if context := manager.SecurityContext; context.ReadOnlyRootFilesystem == nil || !*context.ReadOnlyRootFilesystem {
 		t.Error("the root file system is writable")
@@ -234,7 +286,7 @@ func TestHardening(t *testing.T) {
 }
 
 func TestDefault(t *testing.T) {
-	got := deployment(t, "config/default")
+	got := statefulSet(t, "config/default")
 	if got.Name != "channel-operator" || got.Namespace != namespace || *got.Spec.Replicas != 2 {
 		t.Errorf("%s/%s with %d replicas", got.Namespace, got.Name, *got.Spec.Replicas)
 	}
@@ -248,25 +300,112 @@ func TestDefault(t *testing.T) {
 	if diff := cmp.Diff(want, got.Spec.Template.Spec.Containers[0].Args); diff != "" {
 		t.Errorf("args (-want +got):\n%s", diff)
 	}
-	for _, object := range build(t, "config/default") {
-		if object.GetKind() == "Service" {
-			checkServicePorts(t, object, got)
+}
+
+// Two replicas, each with a journal that outlives it; while one is replaced the other receives.
+func TestJournals(t *testing.T) {
+	for _, dir := range []string{"config/default", "config/overlays/production"} {
+		set := statefulSet(t, dir)
+		checkClaim(t, set)
+		retention := set.Spec.PersistentVolumeClaimRetentionPolicy
+		want := &appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy{
+			WhenDeleted: appsv1.RetainPersistentVolumeClaimRetentionPolicyType, WhenScaled: appsv1.RetainPersistentVolumeClaimRetentionPolicyType,
 		}
+		if diff := cmp.Diff(want, retention); diff != "" {
+			t.Errorf("%s: retention of claims (-want +got):\n%s", dir, diff)
+		}
+		if len(set.Spec.Template.Spec.Volumes) != 0 {
+			t.Errorf("%s: volumes beside the claims: %v", dir, set.Spec.Template.Spec.Volumes)
+		}
+		checkReplacement(t, dir, set)
 	}
 }
 
-func checkServicePorts(t *testing.T, object *unstructured.Unstructured, deployment *appsv1.Deployment) {
+// checkClaim: one small claim of one node's, and its user may write where it is mounted.
+func checkClaim(t *testing.T, set *appsv1.StatefulSet) {
 	t.Helper()
-	var service corev1.Service
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, &service, true); err != nil {
+	if len(set.Spec.VolumeClaimTemplates) != 1 {
+		t.Fatalf("%d claims", len(set.Spec.VolumeClaimTemplates))
+	}
+	claim := set.Spec.VolumeClaimTemplates[0]
+	if diff := cmp.Diff([]corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, claim.Spec.AccessModes); diff != "" {
+		t.Errorf("access (-want +got):\n%s", diff)
+	}
+	if size := claim.Spec.Resources.Requests.Storage(); size.Cmp(resource.MustParse("1Gi")) != 0 {
+		t.Errorf("the claim is for %s", size)
+	}
+	checkMount(t, set, claim.Name)
+}
+
+// checkMount: the volume is where --journal-dir says, and the image's group may write there.
+func checkMount(t *testing.T, set *appsv1.StatefulSet, volume string) {
+	t.Helper()
+	manager := set.Spec.Template.Spec.Containers[0]
+	if len(manager.VolumeMounts) != 1 {
+		t.Fatalf("%d mounts", len(manager.VolumeMounts))
+	}
+	mount := manager.VolumeMounts[0]
+	if mount.Name != volume || mount.ReadOnly || !slices.Contains(manager.Args, "--journal-dir="+mount.MountPath) {
+		t.Errorf("%s is mounted at %s, read-only %v; args %v", mount.Name, mount.MountPath, mount.ReadOnly, manager.Args)
+	}
+	image, err := os.ReadFile(filepath.Join(root(t), "Dockerfile"))
+	if err != nil {
 		t.Fatal(err)
 	}
+	group := set.Spec.Template.Spec.SecurityContext.FSGroup
+	if group == nil || !strings.Contains(string(image), fmt.Sprintf("\nUSER %d:%[1]d\n", *group)) {
+		t.Errorf("the volume's group %v is not that of the image's user", group)
+	}
+}
+
+// checkReplacement: one pod at a time, none waits for another to start, and the budget leaves one.
+func checkReplacement(t *testing.T, dir string, set *appsv1.StatefulSet) {
+	t.Helper()
+	rolling := set.Spec.UpdateStrategy.RollingUpdate
+	if *set.Spec.Replicas < 2 || set.Spec.UpdateStrategy.Type != appsv1.RollingUpdateStatefulSetStrategyType ||
+		rolling != nil && rolling.MaxUnavailable != nil && rolling.MaxUnavailable.String() != "1" {
+		t.Errorf("%s: %d replicas are replaced by %+v", dir, *set.Spec.Replicas, set.Spec.UpdateStrategy)
+	}
+	if set.Spec.PodManagementPolicy != appsv1.ParallelPodManagement {
+		t.Errorf("%s: pods are started %s", dir, set.Spec.PodManagementPolicy)
+	}
+	object := find(build(t, dir), "PodDisruptionBudget")
+	if object == nil {
+		t.Fatalf("%s: no disruption budget", dir)
+	}
+	var budget policyv1.PodDisruptionBudget
+	decode(t, object, &budget)
+	if diff := cmp.Diff(set.Spec.Selector, budget.Spec.Selector); diff != "" || budget.Spec.MinAvailable.IntValue() != 1 {
+		t.Errorf("%s: the budget keeps %s of\n%s", dir, budget.Spec.MinAvailable, diff)
+	}
+}
+
+func TestServices(t *testing.T) {
+	set, headless := statefulSet(t, "config/default"), ""
+	for _, object := range build(t, "config/default") {
+		if object.GetKind() != "Service" {
+			continue
+		}
+		var service corev1.Service
+		decode(t, object, &service)
+		checkService(t, &service, set)
+		if service.Spec.ClusterIP == corev1.ClusterIPNone {
+			headless = service.Name
+		}
+	}
+	if headless == "" || set.Spec.ServiceName != headless {
+		t.Errorf("the set names Service %q, the headless one is %q", set.Spec.ServiceName, headless)
+	}
+}
+
+func checkService(t *testing.T, service *corev1.Service, set *appsv1.StatefulSet) {
+	t.Helper()
 	selector := metav1.LabelSelector{MatchLabels: service.Spec.Selector}
-	if diff := cmp.Diff(&selector, deployment.Spec.Selector); diff != "" {
+	if diff := cmp.Diff(&selector, set.Spec.Selector); diff != "" {
 		t.Errorf("%s selects other pods:\n%s", service.Name, diff)
 	}
 	for _, port := range service.Spec.Ports {
-		if !slices.ContainsFunc(deployment.Spec.Template.Spec.Containers[0].Ports, func(p corev1.ContainerPort) bool {
+		if !slices.ContainsFunc(set.Spec.Template.Spec.Containers[0].Ports, func(p corev1.ContainerPort) bool {
 			return p.Name == port.TargetPort.StrVal && p.ContainerPort == port.Port
 		}) {
 			t.Errorf("%s: no container port is %s", service.Name, port.TargetPort.String())
@@ -275,7 +414,7 @@ func checkServicePorts(t *testing.T, object *unstructured.Unstructured, deployme
 }
 
 func TestOverlays(t *testing.T) {
-	dev := deployment(t, "config/overlays/dev")
+	dev := statefulSet(t, "config/overlays/dev")
 	args := dev.Spec.Template.Spec.Containers[0].Args
 	if *dev.Spec.Replicas != 1 || !slices.Contains(args, "--allow-private-endpoints") || !slices.Contains(args, "--metrics-secure=false") {
 		t.Errorf("dev: %d replicas, %v", *dev.Spec.Replicas, args)
@@ -283,6 +422,7 @@ func TestOverlays(t *testing.T) {
 	if find(build(t, "config/overlays/dev"), "PodDisruptionBudget") != nil {
 		t.Error("dev: a disruption budget over one replica")
 	}
+	checkEphemeral(t, dev)
 
 	objects := build(t, "config/overlays/production")
 	for _, kind := range []string{"Ingress", "NetworkPolicy", "PodDisruptionBudget"} {
@@ -290,7 +430,7 @@ func TestOverlays(t *testing.T) {
 			t.Errorf("production: no %s", kind)
 		}
 	}
-	manager := deployment(t, "config/overlays/production").Spec.Template.Spec.Containers[0]
+	manager := statefulSet(t, "config/overlays/production").Spec.Template.Spec.Containers[0]
 	if !strings.Contains(manager.Image, "@sha256:") {
 		t.Errorf("production: the image %s is not named by digest", manager.Image)
 	}
@@ -299,6 +439,19 @@ func TestOverlays(t *testing.T) {
 			t.Errorf("production: %s", arg)
 		}
 	}
+}
+
+// checkEphemeral: no claim, so no storage class is needed, and the journal in a bounded emptyDir.
+func checkEphemeral(t *testing.T, set *appsv1.StatefulSet) {
+	t.Helper()
+	if len(set.Spec.VolumeClaimTemplates) != 0 || set.Spec.PersistentVolumeClaimRetentionPolicy != nil {
+		t.Errorf("claims: %v, %v", set.Spec.VolumeClaimTemplates, set.Spec.PersistentVolumeClaimRetentionPolicy)
+	}
+	volumes := set.Spec.Template.Spec.Volumes
+	if len(volumes) != 1 || volumes[0].EmptyDir == nil || volumes[0].EmptyDir.SizeLimit.IsZero() {
+		t.Fatalf("volumes: %+v", volumes)
+	}
+	checkMount(t, set, volumes[0].Name)
 }
 
 // Every push path of the operator has a way in, and nothing else has.
