@@ -23,6 +23,8 @@ import (
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/controllers"
+	"github.com/laidoulaile/channel-operator/internal/journal"
+	"github.com/laidoulaile/channel-operator/internal/ledger"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/platform/douyin"
 	"github.com/laidoulaile/channel-operator/internal/platform/fliggy"
@@ -129,7 +131,13 @@ func TestReasons(t *testing.T) {
 
 func TestMetrics(t *testing.T) {
 	descriptions := make(chan *prometheus.Desc, 100)
-	for _, collectors := range [][]prometheus.Collector{platform.Collectors(), webhookserver.Collectors(), controllers.Collectors()} {
+	kept, err := journal.Open(journal.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = kept.Close() })
+	for _, collectors := range [][]prometheus.Collector{platform.Collectors(), webhookserver.Collectors(), controllers.Collectors(),
+		ledger.New(nil, nil, kept).Collectors()} {
 		for _, c := range collectors {
 			c.Describe(descriptions)
 		}

@@ -380,6 +380,10 @@ func (takesAll) Record(context.Context, *accounts.Account, platform.Push, []plat
 	return platform.OutcomeRecorded, nil
 }
 
+func (takesAll) Commit(context.Context, *accounts.Account, platform.Push, []platform.Event) (platform.Outcome, error) {
+	return platform.OutcomeRecorded, nil
+}
+
 func (takesAll) Look(context.Context, *accounts.Account, platform.Lookup, bool) (platform.Known, error) {
 	return platform.Known{}, nil
 }
