@@ -22,8 +22,8 @@ const (
 type budgets struct{ line, commit time.Duration }
 
 // settle waits until a fact is durable: on its object as long as that goes quickly, else in
-// the journal, from where it is written later. What the API server refuses as it stands is
-// not kept: it would be refused again.
+// the journal, from where it is written later. What the API server refuses for the object's
+// own sake is not kept: it would be refused again.
 func (l *Ledger) settle(ctx context.Context, w *waiting) result {
 	line, commit := time.NewTimer(time.Until(w.at.Add(l.budgets.line))), time.NewTimer(time.Until(w.at.Add(l.budgets.commit)))
 	defer line.Stop()
@@ -31,7 +31,7 @@ func (l *Ledger) settle(ctx context.Context, w *waiting) result {
 	for {
 		select {
 		case r := <-w.done:
-			if r.err == nil || refusalOf(r.err) != refusedNot || errors.Is(r.err, errFull) {
+			if r.err == nil || itsOwn(r.err) {
 				return r
 			}
 			return l.keep(ctx, w.fact, r.err)

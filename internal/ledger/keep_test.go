@@ -237,3 +237,41 @@ func TestBatchKeepsToOneBudget(t *testing.T) {
 		t.Errorf("%d orders of 100 in %d bytes", n, len(raw))
 	}
 }
+
+// One record that cannot be written holds up no other, and is tried again at the next start.
+func TestOneRecordHoldsUpNoOther(t *testing.T) {
+	k := keep(t, "fliggy")
+	k.server.away.Store(true)
+	home := k.account.Namespace
+	k.account.Namespace = "nowhere"
+	k.record(push("x"), told("stuck", "m-1"))
+	k.account.Namespace = home
+	broken := told("7", "broken")
+	broken.Order.Kind = "NoSuchKind"
+	k.record(push("x"), broken)
+	for i := range 60 {
+		k.record(push("x"), told(fmt.Sprintf("free-%d", i), "m-1"))
+	}
+	start := time.Now()
+	k.server.away.Store(false)
+	for deadline := time.Now().Add(20 * time.Second); k.journal.Stats().Records > 1; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the journal still keeps %+v", k.journal.Stats())
+		}
+	}
+	if took := time.Since(start); took > 12*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	if stats := k.journal.Stats(); stats.Asides != 1 {
+		t.Errorf("%+v", stats)
+	}
+	k.stop()
+	k.start(t)
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if stats := k.journal.Stats(); stats.Records == 1 && stats.Asides == 1 {
+			break // tried again, and refused again
+		} else if time.Now().After(deadline) {
+			t.Fatalf("%+v", stats)
+		}
+	}
+}

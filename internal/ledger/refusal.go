@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"errors"
+	"net/http"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -64,4 +65,22 @@ func causeOf(cause metav1.StatusCause) refusal {
 // tooLarge reports whether a write is more than the API server, or etcd behind it, takes.
 func tooLarge(err error) bool {
 	return apierrors.IsRequestEntityTooLargeError(err) || err != nil && strings.Contains(err.Error(), "etcdserver: request is too large")
+}
+
+// itsOwn reports whether a write failed for its object's own sake: the API server is there,
+// and takes others.
+func itsOwn(err error) bool {
+	if errors.Is(err, errFull) {
+		return true
+	}
+	status, ok := errors.AsType[*apierrors.StatusError](err)
+	if !ok {
+		return false
+	}
+	switch code := status.ErrStatus.Code; code {
+	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusConflict, http.StatusTooManyRequests:
+		return false
+	default:
+		return code >= 400 && code < 500
+	}
 }
