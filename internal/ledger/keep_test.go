@@ -75,7 +75,7 @@ func TestPushesAreKeptWhileTheAPIServerIsAway(t *testing.T) {
 		if got := k.record(push(planted), told("1", fmt.Sprintf("m-%d", i/2)), change("1", noon.Add(-time.Minute+time.Duration(i)*time.Second), fmt.Sprint(i), platform.AspectPrice)); got != platform.OutcomeRecorded {
 			t.Fatalf("push %d: %s", i, got)
 		}
-		if took := time.Since(start); took > time.Second {
+		if took := time.Since(start); took > 1900*time.Millisecond {
 			t.Errorf("push %d took %s", i, took)
 		}
 	}
@@ -131,7 +131,7 @@ func TestPushesAreKeptWhileTheAPIServerHangs(t *testing.T) {
 	group.Wait()
 	slow := 0
 	for _, d := range took {
-		if d > time.Second {
+		if d > 1900*time.Millisecond {
 			slow++
 		}
 	}
