@@ -3,6 +3,7 @@ package docs
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -165,6 +166,49 @@ func TestSCTTVouchers(t *testing.T) {
 		coded := []string{row[0], or(got.Codes[0].Form, "absent"), got.Codes[0].Text.Reveal()}
 		if !slices.Equal(coded, row) {
 			t.Errorf("the page says %v, the code %v", row, coded)
+		}
+	}
+}
+
+// What the page says of tickets with one number is what becomes of them.
+func TestSCTTVerifications(t *testing.T) {
+	got := told(t, "order-voucher", `{"order_code":1,"order_status":2,"vouchers":[{"voucherlist":[
+		{"voucher_type":4,"voucher_confirmation":"CN-1","voucher_verification":31},
+		{"voucher_type":4,"voucher_confirmation":"CN-1","voucher_verification":"32"},{"voucher_type":4,"voucher_confirmation":"CN-1","voucher_verification":"32"}]}]}`)
+	text := section(t, scttPage(t), "Vouchers")
+	if len(got.Codes) != 2 {
+		t.Fatalf("%d codes", len(got.Codes))
+	}
+	for _, code := range got.Codes {
+		if !strings.Contains(text, "`"+code.Text.Reveal()+"`") {
+			t.Errorf("the page does not have %q", code.Text.Reveal())
+		}
+	}
+}
+
+// What the page says of how a body is read is so, and its refusals are the code's.
+func TestSCTTBodies(t *testing.T) {
+	page := scttPage(t)
+	text := section(t, page, "What each push does") + section(t, page, "Voucher push (订单通知-凭证推送)")
+	for body, quoted := range map[string]string{
+		"{\"order_code\":1,\"order_status\":2,\"remark\":\"\xd6\xd0\"}":                                      "the body is not UTF-8",
+		`{"order_code":1,"order_status":2,"vouchers":[{"voucherlist":[{"voucher_confirmation":"\ud800"}]}]}`: `\ud800`,
+		`{"order_code":1,"order_status":"+2"}`:                                                               `"+2"`,
+		`{"order_code":" ","order_status":2}`:                                                                "a blank `order_code`",
+		`{"order_code":1,"order_status":2,"subjoin":[0]}`:                                                    "A list with something in it there is malformed",
+	} {
+		message, err := sctt.Adapter{}.Open(platform.Push{Path: "order-voucher", Body: []byte(body)})
+		if err == nil {
+			_, err = message.Events()
+		}
+		if !errors.Is(err, platform.ErrMalformed) || !strings.Contains(strings.Join(strings.Fields(text), " "), quoted) {
+			t.Errorf("%s: %v, and the page says %q: %t", body, err, quoted, strings.Contains(text, quoted))
+		}
+	}
+	for written, quoted := range map[string]string{`"02"`: `"02"`, `2,"subjoin":[]`: `"subjoin":[]`} {
+		got := told(t, "order-voucher", `{"order_code":1,"order_status":`+written+`}`)
+		if got.MessageID != "order-voucher:2" || !strings.Contains(text, quoted) {
+			t.Errorf("%s: %s, and the page says %q: %t", written, got.MessageID, quoted, strings.Contains(text, quoted))
 		}
 	}
 }
