@@ -236,12 +236,12 @@ func TestFilesThatAreRefused(t *testing.T) {
 				return tx.Bucket([]byte("records")).Delete(binary.BigEndian.AppendUint64(nil, 1))
 			})
 		}, journal.ErrDamaged},
-		"text": {func(t *testing.T, dir string) {
+		"text": {func(_ *testing.T, dir string) {
 			_ = os.WriteFile(path(dir), []byte(strings.Repeat("no journal\n", 3000)), 0o600)
 		}, journal.ErrDamaged},
-		"zeros":     {func(t *testing.T, dir string) { _ = os.WriteFile(path(dir), make([]byte, 1<<16), 0o600) }, journal.ErrDamaged},
-		"one byte":  {func(t *testing.T, dir string) { _ = os.Truncate(path(dir), 1) }, journal.ErrDamaged},
-		"directory": {func(t *testing.T, dir string) { _ = os.Remove(path(dir)); _ = os.Mkdir(path(dir), 0o700) }, syscall.EISDIR},
+		"zeros":     {func(_ *testing.T, dir string) { _ = os.WriteFile(path(dir), make([]byte, 1<<16), 0o600) }, journal.ErrDamaged},
+		"one byte":  {func(_ *testing.T, dir string) { _ = os.Truncate(path(dir), 1) }, journal.ErrDamaged},
+		"directory": {func(_ *testing.T, dir string) { _ = os.Remove(path(dir)); _ = os.Mkdir(path(dir), 0o700) }, syscall.EISDIR},
 		"another database": {func(t *testing.T, dir string) {
 			_ = os.Remove(path(dir))
 			db, err := bbolt.Open(path(dir), 0o600, nil)

@@ -3,6 +3,7 @@ package journal_test
 import (
 	"errors"
 	"maps"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -49,6 +50,7 @@ func TestJournalIsItsModel(t *testing.T) {
 				}
 				m.j.Fail(errors.New("the disk"))
 				for m.j.Stats().Failed {
+					runtime.Gosched()
 				}
 			},
 		})
