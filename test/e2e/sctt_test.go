@@ -382,7 +382,7 @@ func TestSCTTBadInput(t *testing.T) {
 		"a list for the push":              {common + voucher + token, "[" + good + "]", 400, "object"},
 		"two pushes":                       {common + voucher + token, good + good, 400, "object"},
 		"no JSON":                          {common + voucher + token, "order_code=1", 400, "object"},
-		"a list where an object belongs":   {common + voucher + token, with(`"subjoin":{`, `"subjoin":[],"x":{`), 400, "subjoin"},
+		"a list where an object belongs":   {common + voucher + token, with(`"subjoin":{`, `"subjoin":["x"],"x":{`), 400, "subjoin"},
 		"an object where a list belongs":   {common + voucher + token, with(`"vouchers":[]`, `"vouchers":{}`), 400, "vouchers"},
 		"texts where objects belong":       {common + voucher + token, with(`"vouchers":[]`, `"vouchers":["x"]`), 400, "vouchers"},
 		"a negative price":                 {common + voucher + token, with(`"total_price":120.5`, `"total_price":-120.5`), 400, "total_price is negative"},
