@@ -31,7 +31,7 @@ func TestTheSecondManagerOnAJournalEnds(t *testing.T) {
 	if n, err := w.gauge("channel_operator_journal_records"); err != nil || n != float64(len(kept)) {
 		t.Errorf("the journal has %v records, want %d: %v", n, len(kept), err)
 	}
-	weather.turn(clear)
+	weather.turn(fair)
 	w.drained()
 	m.check(kept)
 }
@@ -48,7 +48,7 @@ func TestWhatTheJournalHasOutlivesTheManager(t *testing.T) {
 		t.Fatalf("the API server was away, and %d orders stand: %v", len(there.Items), err)
 	}
 	w.kill()
-	weather.turn(clear)
+	weather.turn(fair)
 	w.eventually(func() error {
 		if w.died() == 0 {
 			return fmt.Errorf("the manager still lives")

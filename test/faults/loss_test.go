@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,47 +37,63 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 	wanted, seed := number(t, "FAULTS_DELIVERIES", shortDeliveries), uint64(number(t, "FAULTS_SEED", int(time.Now().UnixNano()%1_000_000)))
 	t.Logf("FAULTS_SEED=%d", seed)
 	w, weather := newStormyWorld(t, seed)
-	m := w.openMarket("storm", "770001")
-	c := &chaos{world: w, weather: weather, random: rand.New(rand.NewPCG(seed, 2)), start: time.Now(), all: make(chan struct{})}
-	s := newSender(w.push)
-
-	var background sync.WaitGroup
-	storm, calm := context.WithCancel(t.Context())
-	watched, unwatch := context.WithCancel(t.Context())
-	background.Go(func() { c.watch(watched) })
-	over := make(chan struct{})
-	go func() { defer close(over); c.run(storm) }()
-	t.Cleanup(func() { calm(); unwatch(); <-over; background.Wait() })
-	messages := m.live(rand.New(rand.NewPCG(seed, 3)), s, wanted, c.all)
-	calm()
-	<-over
-	stormy := time.Since(c.start)
-	m.tellAgain(s, messages)
-	w.drained()
-	drained := time.Since(c.start) - stormy
-	unwatch()
-	background.Wait()
-
+	s := &storm{market: w.openMarket("storm", "770001"), sender: newSender(w.push), chaos: &chaos{
+		world: w, weather: weather, random: rand.New(rand.NewPCG(seed, 2)), start: time.Now(), all: make(chan struct{})}}
+	s.rage(rand.New(rand.NewPCG(seed, 3)), wanted)
 	kills := w.died()
-	m.check(messages)
-	settled := time.Since(c.start) - stormy - drained
-	if bad := s.complaints(); len(bad) > 0 {
+	s.settle()
+	if bad := s.sender.complaints(); len(bad) > 0 {
 		t.Errorf("%d replies that no good push may get: %q", len(bad), bad[:min(len(bad), 10)])
 	}
 	kept := w.everKept()
+	t.Logf("%s; %d kills (%d starts failed), disk failed %d times, API server %v; kept in the journal %d (%d at once)",
+		s, kills, w.unborn, s.chaos.diskFailed, weather.counts(), kept, s.chaos.mostKept)
+	if missing := s.chaos.missing(kills); len(missing) > 0 || kept == 0 || s.chaos.mostKept == 0 {
+		t.Errorf("these faults never happened: %v; the journal kept %d", missing, kept)
+	}
+}
+
+// storm is a platform that pushes while things break.
+type storm struct {
+	market   *market
+	sender   *sender
+	chaos    *chaos
+	messages []*message
+	// How long it lasted, and then until the journal was empty, and until all was settled.
+	raged, drained, settled time.Duration
+}
+
+// rage breaks things until so many deliveries were made.
+func (s *storm) rage(random *rand.Rand, wanted int) {
+	ctx, calm := context.WithCancel(s.market.Context())
+	var background sync.WaitGroup
+	background.Go(func() { s.chaos.watch(ctx) })
+	background.Go(func() { s.chaos.run(ctx) })
+	defer background.Wait()
+	defer calm()
+	s.messages = s.market.live(random, s.sender, wanted, s.chaos.all)
+}
+
+// settle waits, in fair weather, until all that was acknowledged is where it belongs.
+func (s *storm) settle() {
+	s.raged = time.Since(s.chaos.start)
+	s.market.tellAgain(s.sender, s.messages)
+	s.market.drained()
+	s.drained = time.Since(s.chaos.start) - s.raged
+	s.market.check(s.messages)
+	s.settled = time.Since(s.chaos.start) - s.raged - s.drained
+}
+
+func (s *storm) String() string {
 	acknowledged := 0
-	for _, message := range messages {
+	for _, message := range s.messages {
 		if message.acknowledged.Load() {
 			acknowledged++
 		}
 	}
-	t.Logf("in %s: %d messages (%d acknowledged), delivered %d times (%d to the end), sent %d times (%d asked for again, %d unanswered); "+
-		"%d kills (%d starts failed), disk failed %d times, API server %v; kept in the journal %d (%d at once); drained after %s, settled after %s",
-		stormy.Round(time.Second), len(messages), acknowledged, s.deliveries.Load(), s.successes.Load(), s.posts.Load(), s.retries.Load(), s.unanswered.Load(),
-		kills, w.unborn, c.diskFailed, weather.counts(), kept, c.mostKept, drained.Round(time.Second), settled.Round(time.Second))
-	if missing := c.missing(kills); len(missing) > 0 || kept == 0 || c.mostKept == 0 {
-		t.Errorf("these faults never happened: %v; the journal kept %d", missing, kept)
-	}
+	return fmt.Sprintf("in %s: %d messages (%d acknowledged), delivered %d times (%d to the end), sent %d times (%d asked for again, %d unanswered); drained after %s, settled after %s",
+		s.raged.Round(time.Second), len(s.messages), acknowledged, s.sender.deliveries.Load(), s.sender.successes.Load(), s.sender.posts.Load(),
+		s.sender.retries.Load(), s.sender.unanswered.Load(), s.drained.Round(time.Second), s.settled.Round(time.Second))
 }
 
 // number is a whole number from the environment.
@@ -125,12 +142,7 @@ func (m *market) live(random *rand.Rand, s *sender, wanted int, until <-chan str
 	for number, sent := 0, 0; sent < wanted || !isClosed(until); number++ {
 		for _, e := range m.chapter(random, number) {
 			if e.play != nil {
-				message, err := e.play.happen()
-				if err != nil {
-					m.Fatal(err)
-				}
-				e.of.message = message
-				messages = append(messages, message)
+				messages = append(messages, m.happen(e))
 				continue
 			}
 			if err := pace.Wait(ctx); err != nil {
@@ -142,6 +154,17 @@ func (m *market) live(random *rand.Rand, s *sender, wanted int, until <-chan str
 		}
 	}
 	return messages
+}
+
+// happen lets an event happen, and gives the message that tells it.
+func (m *market) happen(e event) *message {
+	m.Helper()
+	message, err := e.play.happen()
+	if err != nil {
+		m.Fatal(err)
+	}
+	e.of.message = message
+	return message
 }
 
 func isClosed(c <-chan struct{}) bool {
@@ -215,7 +238,11 @@ func (m *market) check(messages []*message) {
 			m.Fatal(err)
 		}
 	}
-	m.report(lostOrders(messages, orders.Items), lostChanges(messages, synced.Items))
+	lost := slices.Concat(lostOrders(messages, orders.Items), lostChanges(messages, synced.Items))
+	if len(lost) > 0 {
+		m.Errorf("%d faults:\n%s", len(lost), strings.Join(lost[:min(len(lost), 20)], "\n"))
+		return
+	}
 	m.eventually(func() error {
 		for _, list := range []client.ObjectList{&orders, &synced} {
 			if err := m.api.List(m.Context(), list, client.InNamespace(m.namespace)); err != nil {
@@ -224,16 +251,6 @@ func (m *market) check(messages []*message) {
 		}
 		return m.unsettled(orders.Items, synced.Items)
 	})
-}
-
-// report tells the first of many faults.
-func (m *market) report(faults ...[]string) {
-	m.Helper()
-	for _, found := range faults {
-		if len(found) > 0 {
-			m.Errorf("%d faults:\n%s", len(found), strings.Join(found[:min(len(found), 20)], "\n"))
-		}
-	}
 }
 
 // lostOrders compares the notifications that stand with what was sent: everything that was
@@ -311,33 +328,43 @@ func observed(o v1alpha1.Observed) map[string]*metav1.MicroTime {
 // unsettled is what does not say yet what the platform's books say.
 func (m *market) unsettled(orders []v1alpha1.OrderVoucher, synced []v1alpha1.ProductSync) error {
 	var late []error
-	seen := map[string]bool{}
+	objects := map[string]int{}
 	for _, ov := range orders {
-		if seen[ov.Spec.OrderID] {
-			late = append(late, fmt.Errorf("order %s has two objects", ov.Spec.OrderID))
-		}
-		seen[ov.Spec.OrderID] = true
-		known, _ := m.fake.Order(ov.Spec.OrderID)
-		if want, got := truth(known), told(ov.Status); got != want {
-			late = append(late, fmt.Errorf("order %s: %s; on the platform: %s", ov.Spec.OrderID, got, want))
-		}
-		if err := ready(ov.Status.Conditions, ov.Generation, ov.Status.ObservedGeneration); err != nil {
-			late = append(late, fmt.Errorf("order %s: %w", ov.Spec.OrderID, err))
-		}
+		objects["order "+ov.Spec.OrderID]++
+		late = append(late, m.unsettledOrder(&ov))
 	}
 	for _, product := range synced {
-		if seen[product.Spec.ProductID] {
-			late = append(late, fmt.Errorf("product %s has two objects", product.Spec.ProductID))
-		}
-		seen[product.Spec.ProductID] = true
-		if err := ready(product.Status.Conditions, product.Generation, product.Status.ObservedGeneration); err != nil {
-			late = append(late, fmt.Errorf("product %s: %w", product.Spec.ProductID, err))
-		}
-		for aspect, at := range observed(product.Status.Observed) {
-			if change := announced(product.Spec.Announced)[aspect]; change != nil && (at == nil || !at.Equal(&change.ChangedAt)) {
-				late = append(late, fmt.Errorf("product %s: %s of %v is not observed: %v", product.Spec.ProductID, aspect, change.ChangedAt, at))
-			}
+		objects["product "+product.Spec.ProductID]++
+		late = append(late, unsettledProduct(&product))
+	}
+	for what, n := range objects {
+		if n > 1 {
+			late = append(late, fmt.Errorf("%s has %d objects", what, n))
 		}
 	}
+	late = slices.DeleteFunc(late, func(err error) bool { return err == nil })
 	return errors.Join(late[:min(len(late), 5)]...)
+}
+
+func (m *market) unsettledOrder(ov *v1alpha1.OrderVoucher) error {
+	known, _ := m.fake.Order(ov.Spec.OrderID)
+	if want, got := truth(known), told(ov.Status); got != want {
+		return fmt.Errorf("order %s: %s; on the platform: %s", ov.Spec.OrderID, got, want)
+	}
+	if err := ready(ov.Status.Conditions, ov.Generation, ov.Status.ObservedGeneration); err != nil {
+		return fmt.Errorf("order %s: %w", ov.Spec.OrderID, err)
+	}
+	return nil
+}
+
+func unsettledProduct(product *v1alpha1.ProductSync) error {
+	if err := ready(product.Status.Conditions, product.Generation, product.Status.ObservedGeneration); err != nil {
+		return fmt.Errorf("product %s: %w", product.Spec.ProductID, err)
+	}
+	for aspect, at := range observed(product.Status.Observed) {
+		if change := announced(product.Spec.Announced)[aspect]; change != nil && (at == nil || !at.Equal(&change.ChangedAt)) {
+			return fmt.Errorf("product %s: %s of %v is not observed: %v", product.Spec.ProductID, aspect, change.ChangedAt, at)
+		}
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -16,7 +17,7 @@ import (
 type sky string
 
 const (
-	clear sky = "clear"
+	fair sky = "fair"
 	// away: connections are closed, those under way too, whatever became of their requests.
 	away sky = "away"
 	// hangs: requests wait, and then go on or are cut.
@@ -44,7 +45,7 @@ type weather struct {
 }
 
 func newWeather(random *rand.Rand) *weather {
-	return &weather{now: clear, changed: make(chan struct{}), random: random, hits: map[string]int{}}
+	return &weather{now: fair, changed: make(chan struct{}), random: random, hits: map[string]int{}}
 }
 
 // turn changes the sky.
@@ -78,11 +79,7 @@ func (w *weather) hit(what string) {
 func (w *weather) counts() map[string]int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	counts := map[string]int{}
-	for what, n := range w.hits {
-		counts[what] = n
-	}
-	return counts
+	return maps.Clone(w.hits)
 }
 
 // before puts the weather before the API server.
