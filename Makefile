@@ -8,7 +8,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unk
 FUZZTIME ?= 10m
 ONCE     ?=
 # How many deliveries `make faults` makes, and from which seed it draws its faults (empty: another each time).
-DELIVERIES  ?= 20000
+DELIVERIES  ?= 12000
 FAULTS_SEED ?=
 
 # The race detector needs a C compiler; without one the tests run without it, and say so.
@@ -55,7 +55,7 @@ test: k8s ## Run all tests, with the race detector, against a real API server
 	go test $(RACE) -p 2 -timeout 20m ./...
 
 .PHONY: faults
-faults: k8s ## Break manager, API server and disk for some minutes, and look for what is lost (DELIVERIES=20000, FAULTS_SEED=n)
+faults: k8s ## Break manager, API server and disk for some minutes, and look for what is lost (DELIVERIES=12000, FAULTS_SEED=n)
 	FAULTS_DELIVERIES=$(DELIVERIES) FAULTS_SEED=$(FAULTS_SEED) go test $(RACE) -count=1 -v -timeout 60m ./test/faults/...
 
 .PHONY: generate
