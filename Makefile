@@ -7,6 +7,9 @@ MAKEFLAGS   += --no-builtin-rules
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME ?= 10m
 ONCE     ?=
+# How many deliveries `make faults` makes, and from which seed it draws its faults (empty: another each time).
+DELIVERIES  ?= 12000
+FAULTS_SEED ?=
 
 # The race detector needs a C compiler; without one the tests run without it, and say so.
 RACE := $(shell command -v "$$(go env CC)" >/dev/null && echo -race || echo "no C compiler: tests run without the race detector" >&2)
@@ -50,6 +53,10 @@ check: verify-generate lint test ## Everything CI checks: generated files, lint,
 .PHONY: test
 test: k8s ## Run all tests, with the race detector, against a real API server
 	go test $(RACE) -p 2 -timeout 20m ./...
+
+.PHONY: faults
+faults: k8s ## Break manager, API server and disk for some minutes, and look for what is lost (DELIVERIES=12000, FAULTS_SEED=n)
+	FAULTS_DELIVERIES=$(DELIVERIES) FAULTS_SEED=$(FAULTS_SEED) go test $(RACE) -count=1 -v -timeout 60m ./test/faults/...
 
 .PHONY: generate
 generate: $(CONTROLLER_GEN) $(CRD_REF_DOCS) ## Write deepcopy, apply configurations, CRDs, the RBAC role and the API reference

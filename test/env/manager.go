@@ -213,5 +213,8 @@ func (m *Manager) Kill() {
 	<-m.ended
 }
 
+// Pid is the manager's process id.
+func (m *Manager) Pid() int { return m.cmd.Process.Pid }
+
 // Ended is closed when the process is gone.
 func (m *Manager) Ended() <-chan struct{} { return m.ended }

@@ -3,10 +3,13 @@
 package faults
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -43,16 +46,32 @@ type world struct {
 	gate      *gate
 	server    string // the gate before the API server
 	push      string
+	journal   string   // its directory; empty: the managers have none
+	flags     []string // of the manager, besides the usual ones
+	patient   bool     // the manager may fail to start: it is started again
+	stop      func()   // ends the manager for good
 
 	mu      sync.Mutex
 	manager *env.Manager
+	up      bool
 	logs    []*env.Log
 	deaths  int
+	unborn  int // starts that failed
 	closing bool
 }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
+	g := &gate{}
+	w := &world{TB: t, gate: g, server: g.serve(t, apiServer(t, env.Config()))}
+	w.begin()
+	return w
+}
+
+// begin starts a manager and keeps one running until the test ends.
+func (w *world) begin() {
+	w.Helper()
+	t := w.TB
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -63,40 +82,52 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{TB: t, api: api, namespace: env.Namespace(t, api), gate: &gate{}}
-	w.server = w.gate.serve(t, apiServer(t, env.Config()))
+	w.api, w.namespace = api, env.Namespace(t, api)
 	if w.push, err = env.FreeAddress(); err != nil {
 		t.Fatal(err)
 	}
 	over := make(chan struct{})
-	w.start()
+	if w.start(); w.manager == nil {
+		t.FailNow()
+	}
 	go w.supervise(over)
-	t.Cleanup(func() {
+	w.stop = sync.OnceFunc(func() {
 		w.mu.Lock()
 		w.closing = true
 		manager := w.manager
 		w.mu.Unlock()
 		_ = manager.Stop()
 		<-over
+	})
+	t.Cleanup(func() {
+		w.stop()
 		for _, log := range w.logs {
 			if strings.Contains(log.String(), "DATA RACE") {
 				t.Errorf("the race detector found\n%s", log)
 			}
 		}
 	})
-	return w
 }
 
+// start starts a manager; where that may fail, as often as it takes.
 func (w *world) start() {
-	manager, err := env.StartManager(env.ManagerOptions{Server: w.server, Push: w.push})
-	if err != nil {
-		w.Error(err)
-		return
+	for {
+		manager, err := env.StartManager(env.ManagerOptions{Server: w.server, Push: w.push, Flags: w.flags})
+		w.mu.Lock()
+		if err == nil {
+			w.manager, w.up = manager, true
+			w.logs = append(w.logs, manager.Log)
+			w.mu.Unlock()
+			return
+		}
+		w.unborn++
+		again := w.patient && !w.closing
+		w.mu.Unlock()
+		if !again {
+			w.Error(err)
+			return
+		}
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.manager = manager
-	w.logs = append(w.logs, manager.Log)
 }
 
 // supervise starts the manager again whenever it dies, as a cluster would.
@@ -110,11 +141,19 @@ func (w *world) supervise(over chan<- struct{}) {
 		w.mu.Lock()
 		closing := w.closing
 		w.deaths++
+		w.up = false
 		w.mu.Unlock()
 		if closing {
 			return
 		}
 		w.start()
+		w.mu.Lock()
+		manager, closing = w.manager, w.closing
+		w.mu.Unlock()
+		if closing { // the test ended while it was being started
+			_ = manager.Stop()
+			return
+		}
 	}
 }
 
@@ -131,6 +170,34 @@ func (w *world) died() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.deaths
+}
+
+// isUp reports that a manager receives, or why not.
+func (w *world) isUp() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.up {
+		return errors.New("no manager is up")
+	}
+	return nil
+}
+
+// gauge reads a metric that the manager has one of.
+func (w *world) gauge(name string) (float64, error) {
+	w.mu.Lock()
+	address := w.manager.Metrics
+	w.mu.Unlock()
+	response, err := http.Get("http://" + address + "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		if value, found := strings.CutPrefix(lines.Text(), name+" "); found {
+			return strconv.ParseFloat(value, 64)
+		}
+	}
+	return 0, fmt.Errorf("there is no metric %s", name)
 }
 
 func (w *world) log() string {
@@ -154,14 +221,21 @@ func (w *world) create(object client.Object) {
 
 func (w *world) eventually(condition func() error) {
 	w.Helper()
+	if err := w.within(condition); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// within is eventually for goroutines, which cannot end a test.
+func (w *world) within(condition func() error) error {
 	deadline := time.Now().Add(eventually)
 	for {
 		err := condition()
 		if err == nil {
-			return
+			return nil
 		}
 		if time.Now().After(deadline) || w.Context().Err() != nil {
-			w.Fatalf("not within %s: %v\n%s", eventually, err, w.log())
+			return fmt.Errorf("not within %s: %w\n%s", eventually, err, w.log())
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -192,6 +266,13 @@ func (w *world) open(name string, scale float64, settings v1alpha1.DouyinChannel
 	channel := &v1alpha1.Channel{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.ChannelSpec{
 		Platform: v1alpha1.PlatformDouyin, Account: fake.ClientKey(), Endpoint: w.gate.serve(w, fake),
 		CredentialsRef: v1alpha1.SecretReference{Name: name}, Douyin: &settings}}
+	w.createChannel(channel)
+	return &shop{world: w, fake: fake, name: name}
+}
+
+// createChannel makes a Channel and waits until it is Ready.
+func (w *world) createChannel(channel *v1alpha1.Channel) {
+	w.Helper()
 	w.create(channel)
 	w.eventually(func() error {
 		if err := w.api.Get(w.Context(), client.ObjectKeyFromObject(channel), channel); err != nil {
@@ -199,7 +280,6 @@ func (w *world) open(name string, scale float64, settings v1alpha1.DouyinChannel
 		}
 		return ready(channel.Status.Conditions, channel.Generation, channel.Status.ObservedGeneration)
 	})
-	return &shop{world: w, fake: fake, name: name}
 }
 
 func ready(conds []metav1.Condition, generation, observed int64) error {

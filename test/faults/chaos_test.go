@@ -1,0 +1,151 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// act is one fault, or several at once.
+type act struct {
+	sky        sky
+	disk, kill bool
+}
+
+func (a act) String() string {
+	text := string(a.sky)
+	if a.disk {
+		text += ", disk fails"
+	}
+	if a.kill {
+		text += ", killed"
+	}
+	return text
+}
+
+// acts that each run has at least once; after them the dice mix.
+var acts = []act{
+	{sky: away}, {sky: hangs}, {sky: refuses}, {sky: mute}, {sky: away, disk: true},
+	{sky: fair, kill: true}, {sky: away, kill: true}, {sky: hangs, kill: true},
+}
+
+// chaos breaks things, one act after the other, at moments that the seed gives.
+type chaos struct {
+	*world
+	weather *weather
+	random  *rand.Rand
+	start   time.Time
+	all     chan struct{} // closed when each of the acts was played once
+
+	// What the manager's metrics showed on the way.
+	mostKept, diskFailed int
+}
+
+// run plays all acts once, in an order that the dice give, and then others until ctx ends.
+func (c *chaos) run(ctx context.Context) {
+	for _, i := range c.random.Perm(len(acts)) {
+		c.perform(acts[i])
+	}
+	close(c.all)
+	for ctx.Err() == nil {
+		c.perform(act{sky: []sky{fair, away, hangs, refuses, mute}[c.random.IntN(5)], disk: c.random.IntN(3) == 0, kill: c.random.IntN(3) == 0})
+	}
+}
+
+// between lets time pass, from so many milliseconds to so many.
+func (c *chaos) between(least, most int) {
+	time.Sleep(time.Duration(least+c.random.IntN(most-least)) * time.Millisecond)
+}
+
+func (c *chaos) perform(a act) {
+	began := time.Since(c.start)
+	c.weather.turn(a.sky)
+	if a.disk {
+		c.between(300, 700)
+		c.disk(true)
+	}
+	c.between(300, 1200)
+	if a.kill {
+		if a.sky == away && !a.disk {
+			c.awaitKept()
+		}
+		c.kill()
+	}
+	c.between(300, 1200)
+	if a.sky == hangs && !a.kill { // longer than a commit may take
+		c.between(1500, 2500)
+	}
+	c.weather.turn(fair)
+	if a.disk {
+		c.between(300, 700) // what is drained cannot be forgotten
+		c.disk(false)
+	}
+	c.Logf("%6.2f s to %6.2f s: %s", began.Seconds(), time.Since(c.start).Seconds(), a)
+	if a.kill {
+		if err := c.within(c.isUp); err != nil {
+			c.Error(err)
+		}
+	}
+	c.between(100, 1200)
+}
+
+// awaitKept waits a little for the journal to hold something: what a kill must not lose.
+func (c *chaos) awaitKept() {
+	for range 100 {
+		if kept, err := c.gauge("channel_operator_journal_records"); err == nil && kept > 0 {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// disk lets the disk of the manager that runs fail, or work again.
+func (c *chaos) disk(failing bool) {
+	c.mu.Lock()
+	manager, up := c.manager, c.up
+	c.mu.Unlock()
+	if !up {
+		return
+	}
+	if err := limitFileSize(manager.Pid(), failing); err != nil {
+		select {
+		case <-manager.Ended(): // it was killed meanwhile
+		default:
+			c.Errorf("limit the manager's files: %v", err)
+		}
+	}
+}
+
+// watch reads the journal's metrics until ctx ends.
+func (c *chaos) watch(ctx context.Context) {
+	failed := false
+	for ctx.Err() == nil {
+		kept, err := c.gauge("channel_operator_journal_records")
+		fails, also := c.gauge("channel_operator_journal_failed")
+		if err == nil && also == nil {
+			c.mostKept = max(c.mostKept, int(kept))
+			if fails > 0 && !failed {
+				c.diskFailed++
+			}
+			failed = fails > 0
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// missing are the kinds of faults that did not happen.
+func (c *chaos) missing(kills int) []string {
+	counts := c.weather.counts()
+	counts["killed"], counts["disk failed"] = kills, c.diskFailed
+	var missing []string
+	for _, what := range []string{"away", "cut", "hung", "Internal Server Error", "Too Many Requests", "Conflict", "unheard", "killed", "disk failed"} {
+		if counts[what] == 0 {
+			missing = append(missing, fmt.Sprintf("%q", what))
+		}
+	}
+	return missing
+}
