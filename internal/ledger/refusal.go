@@ -70,7 +70,7 @@ func tooLarge(err error) bool {
 // itsOwn reports whether a write failed for its object's own sake: the API server is there,
 // and takes others.
 func itsOwn(err error) bool {
-	if errors.Is(err, errFull) {
+	if errors.Is(err, errFull) || tooLarge(err) {
 		return true
 	}
 	status, ok := errors.AsType[*apierrors.StatusError](err)
