@@ -73,7 +73,7 @@ func newest(file io.ReaderAt) (h header, torn bool, err error) {
 	for size := first; err == nil && size <= last; size *= 2 {
 		second, found, failed := readHeader(file, size)
 		err = failed
-		if found && second.size == uint64(size) { //nolint:gosec // positive
+		if found && second.size == uint64(size) {
 			if !valid || second.tx > h.tx {
 				h = second
 			}
@@ -97,7 +97,7 @@ func readPages(file io.ReaderAt, size int64) (*pages, error) {
 	if h.pages < 3 || h.freelist != noFreelist {
 		return nil, damaged("it is no journal")
 	}
-	return &pages{file: file, size: int64(h.size), root: h.root, seen: make([]bool, h.pages), torn: torn}, nil //nolint:gosec // bounded above
+	return &pages{file: file, size: int64(h.size), root: h.root, seen: make([]bool, h.pages), torn: torn}, nil
 }
 
 // buckets are the buckets at the root, by name.

@@ -70,8 +70,8 @@ type record struct {
 
 func newRecord(object string, at time.Time, data []byte) *record {
 	value := make([]byte, recordHead, recordHead+len(object)+len(data))
-	binary.BigEndian.PutUint64(value[4:], uint64(at.UnixNano())) //nolint:gosec // the same bits
-	binary.BigEndian.PutUint32(value[12:], uint32(len(object)))  //nolint:gosec // below maxCost
+	binary.BigEndian.PutUint64(value[4:], uint64(at.UnixNano()))
+	binary.BigEndian.PutUint32(value[12:], uint32(len(object))) //nolint:gosec // below maxCost
 	value = append(append(value, object...), data...)
 	return &record{entry: entry{object: object, at: at.UnixNano(), size: int64(len(object) + len(data))}, value: value}
 }
