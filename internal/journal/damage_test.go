@@ -225,20 +225,31 @@ func child(t *testing.T, role string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), self)
+	cmd := exec.Command(self)
 	// The race detector makes a process wait for a second at its end.
 	cmd.Env = append(os.Environ(), "JOURNAL_TEST_ROLE="+role, "GORACE=atexit_sleep_ms=0", "GOTRACEBACK=single")
 	return cmd
 }
 
-// places are bytes of a file: all of its headers, those near the ends of pages, and some of the
-// others; with -journal.long all.
-func places(size, head, spread int) []int {
+// places are bytes of a file: the headers, the heads and ends of pages, what branch pages hold,
+// and some of the others; with -journal.long all.
+func places(t *testing.T, dir string, head, spread int) []int {
+	t.Helper()
+	file, err := os.ReadFile(filepath.Join(dir, journal.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
 	var all []int
 	page := os.Getpagesize()
-	for at := range size {
+	for at := range file {
 		in := at % page
-		if *long || in < head || in >= page-4 || at < 2*page && in < 80 || at%spread == 0 {
+		used := head
+		if at < 2*page {
+			used = 80
+		} else if flags := file[at-in+8]; flags == 1 {
+			used = 16 + 24*int(file[at-in+10])
+		}
+		if *long || in < used || in >= page-4 || at%spread == 0 {
 			all = append(all, at)
 		}
 	}
@@ -246,28 +257,22 @@ func places(size, head, spread int) []int {
 }
 
 func TestAFileCutAtAnyByteIsWholeOrRefused(t *testing.T) {
+	t.Parallel()
 	dir := scratch(t)
 	d := damages{Dir: dir, Long: *long}
 	d.Want, d.Before = sample(t, dir)
-	info, err := os.Stat(filepath.Join(dir, journal.FileName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, at := range places(int(info.Size()), 20, 251) {
+	for _, at := range places(t, dir, 20, 251) {
 		d.All = append(d.All, damage{Cut: at})
 	}
 	inChild(t, d)
 }
 
 func TestAFlippedByteIsNoticedOrHarmless(t *testing.T) {
+	t.Parallel()
 	dir := scratch(t)
 	d := damages{Dir: dir, Long: *long}
 	d.Want, d.Before = sample(t, dir)
-	info, err := os.Stat(filepath.Join(dir, journal.FileName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, at := range places(int(info.Size()), 32, 151) {
+	for _, at := range places(t, dir, 32, 151) {
 		d.All = append(d.All, damage{Cut: -1, At: at, Xor: 1 << (at % 8)})
 		if at%5 == 0 || *long {
 			d.All = append(d.All, damage{Cut: -1, At: at, Xor: 0xff})

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 const (
@@ -30,18 +30,23 @@ type opened struct {
 	torn  bool
 }
 
-// openFile opens a journal's file, and makes it if there is none or an empty one. A new file is
-// whole before it has its name, so that one that is not whole was damaged, never begun.
+// makeFile makes a journal's file if there is none, or an empty one. A new file is whole before
+// it has its name, so that one that is not whole was damaged, never begun.
+func makeFile(dir string) error {
+	path := filepath.Join(dir, fileName)
+	info, err := os.Stat(path)
+	if err == nil && info.Size() == 0 || errors.Is(err, fs.ErrNotExist) {
+		err = replace(dir, initialise)
+	}
+	if err != nil {
+		return fmt.Errorf("make the journal %s: %w", path, err)
+	}
+	return nil
+}
+
+// openFile opens a journal's file.
 func openFile(options Options) (*opened, error) {
 	dir, path := options.Dir, filepath.Join(options.Dir, fileName)
-	switch info, err := os.Stat(path); {
-	case errors.Is(err, fs.ErrNotExist), err == nil && info.Size() == 0:
-		if err := replace(dir, initialise); err != nil {
-			return nil, fmt.Errorf("make the journal %s: %w", path, err)
-		}
-	case err != nil:
-		return nil, err
-	}
 	found, size, err := settle(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open the journal %s: %w", path, err)
@@ -115,11 +120,11 @@ func readAll(pages *pages) (*index, error) {
 		return nil, err
 	}
 	err = pages.each(buckets[string(bucketAsides)], func(key, value []byte) error {
-		if _, err := sealed(key, value); err != nil {
+		sum, err := sealed(key, value)
+		if err != nil || !index.setAside(binary.BigEndian.Uint64(key), string(value[sumSize:])) {
 			return damaged(errRecord.Error())
 		}
-		found.add(binary.BigEndian.Uint32(value))
-		index.setAside(binary.BigEndian.Uint64(key), string(value[sumSize:]))
+		found.add(sum)
 		return nil
 	})
 	if err == nil && found != total {
@@ -158,7 +163,7 @@ func bolt(path string) (*bbolt.DB, error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout: time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, NoStatistics: true,
 	})
-	if errors.Is(err, berrors.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, ErrLocked
 	}
 	return db, err

@@ -15,6 +15,7 @@ import (
 
 // TestTheFileStopsGrowing fills a journal and drains it by half, again and again.
 func TestTheFileStopsGrowing(t *testing.T) {
+	t.Parallel()
 	const most = 8 << 20
 	dir := scratch(t)
 	j := open(t, journal.Options{Dir: dir, MaxBytes: most})

@@ -70,13 +70,15 @@ func (x *index) remove(seqs []uint64) {
 	}
 }
 
-func (x *index) setAside(seq uint64, reason string) {
+// setAside gives false if there is no such record.
+func (x *index) setAside(seq uint64, reason string) bool {
 	if _, found := x.entries[seq]; !found {
-		return
+		return false
 	}
 	x.unwait(seq)
 	x.bytes += int64(len(reason) - len(x.asides[seq]))
 	x.asides[seq] = reason
+	return true
 }
 
 func (x *index) restore(seqs []uint64) {

@@ -121,7 +121,11 @@ func Open(options Options) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	opened, err := openFile(options)
+	err = makeFile(options.Dir)
+	var opened *opened
+	if err == nil {
+		opened, err = openFile(options)
+	}
 	if err != nil {
 		return nil, errors.Join(err, unlockFile(lock))
 	}
@@ -217,8 +221,9 @@ func (j *Journal) patience(failures int) time.Duration {
 	return min(j.options.firstRetry<<min(failures-1, 16), lastRetry)
 }
 
-// heal closes a database that failed and opens the file anew, as often as it takes. It gives
-// nil when the journal is closed meanwhile.
+// heal closes a database that failed and opens the file anew, as often as it takes. A file that
+// is gone (with the volume it was on?) is no reason to begin a new one. It gives nil when the
+// journal is closed meanwhile.
 func (j *Journal) heal(failed *bbolt.DB) *bbolt.DB {
 	_ = failed.Close()
 	j.mu.Lock()

@@ -28,6 +28,7 @@ type modelled struct {
 }
 
 func TestJournalIsItsModel(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &model{options: journal.Options{Dir: scratch(t), MaxBytes: 8000}.CompactAbove(1 << 16)}
 		m.open(rt)
@@ -45,9 +46,6 @@ func TestJournalIsItsModel(t *testing.T) {
 				m.open(t)
 			},
 			"fail": func(*rapid.T) {
-				for len(m.j.Wake()) > 0 {
-					<-m.j.Wake()
-				}
 				m.j.Fail(errors.New("the disk"))
 				for m.j.Stats().Failed {
 					runtime.Gosched()

@@ -168,6 +168,7 @@ func failPower(t *testing.T, calls []call, rounds int, from, to int) {
 }
 
 func TestAPowerFailureLosesNothing(t *testing.T) {
+	t.Parallel()
 	_, calls, _ := strike(t, fault{})
 	rounds := 4
 	if *long {

@@ -65,7 +65,7 @@ func trace(t *testing.T, cmd *exec.Cmd, dir string, fault fault) ([]call, syscal
 	t.Helper()
 	runtime.LockOSThread() // a child is traced by a thread
 	defer runtime.UnlockOSThread()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true, Setpgid: true} // other tests have children too
 	if err := cmd.Start(); err != nil {
 		return nil, 0, fmt.Errorf("%w: %w", errNoTrace, err)
 	}
@@ -90,7 +90,7 @@ func (tr *tracer) run() (status syscall.WaitStatus, err error) {
 			return status, err
 		}
 		for {
-			if tid, err = syscall.Wait4(-1, &status, syscall.WALL|unix.WNOTHREAD, nil); err == nil || !errors.Is(err, syscall.EINTR) {
+			if tid, err = syscall.Wait4(-tr.pid, &status, syscall.WALL, nil); err == nil || !errors.Is(err, syscall.EINTR) {
 				break
 			}
 		}

@@ -48,7 +48,7 @@ func (j *Journal) Delete(seqs ...uint64) error {
 func (j *Journal) SetAside(seq uint64, reason string) error {
 	return j.change(
 		func(tx *bbolt.Tx) error { return setAside(tx, seq, reason) },
-		func(index *index) { index.setAside(seq, reason) })
+		func(index *index) { _ = index.setAside(seq, reason) })
 }
 
 // Restore puts records that were set aside back in their places. Others are passed over.
