@@ -25,7 +25,7 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// What callers can tell apart. Errors wrap these, and say which file it is about.
+// What callers can tell apart. Errors wrap these; those of Open name the file.
 var (
 	// ErrLocked: another process has this journal open.
 	ErrLocked = errors.New("the journal is in use by another process: stop that one, or give this one a directory of its own")

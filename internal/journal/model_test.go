@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -45,10 +46,12 @@ func TestJournalIsItsModel(t *testing.T) {
 				}
 				m.open(t)
 			},
-			"fail": func(*rapid.T) {
+			"fail": func(t *rapid.T) {
 				m.j.Fail(errors.New("the disk"))
-				for m.j.Stats().Failed {
-					runtime.Gosched()
+				for start := time.Now(); m.j.Stats().Failed; runtime.Gosched() {
+					if time.Since(start) > 20*time.Second {
+						t.Fatalf("it does not open again: %v", m.j.Delete())
+					}
 				}
 			},
 		})
