@@ -27,6 +27,8 @@ type damage struct {
 	// At is the byte that is changed, by exclusive or with Xor; 0 changes nothing.
 	At  int
 	Xor byte
+	// Use is whether to write to what could be opened, too.
+	Use bool
 }
 
 // damages are what a child is to open one after the other.
@@ -35,7 +37,6 @@ type damages struct {
 	Want   []string // what the whole file holds
 	Before []string // what it held before the last write
 	All    []damage
-	Long   bool
 }
 
 func init() { roles["damage"] = openDamaged }
@@ -108,7 +109,7 @@ func (d damages) open(damage damage) (string, error) {
 	default:
 		return "", fmt.Errorf("silently other records:\n%s", strings.Join(found, "\n"))
 	}
-	if !d.Long && (damage.Cut >= 0 || damage.At%8 != 0) {
+	if !damage.Use {
 		return result, nil
 	}
 	return result, d.use(j, found)
@@ -231,26 +232,28 @@ func child(t *testing.T, role string) *exec.Cmd {
 	return cmd
 }
 
-// places are bytes of a file: the headers, the heads and ends of pages, what branch pages hold,
-// and some of the others; with -journal.long all.
-func places(t *testing.T, dir string, head, spread int) []int {
+// places are bytes of a file: the headers, the heads and ends of pages, what branch pages hold
+// and those with small buckets inside, and some of the others; with -journal.long all.
+func places(t *testing.T, dir string, head, spread int) []damage {
 	t.Helper()
 	file, err := os.ReadFile(filepath.Join(dir, journal.FileName))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []int
-	page := os.Getpagesize()
+	var all []damage
+	size := os.Getpagesize()
 	for at := range file {
-		in := at % page
-		used := head
-		if at < 2*page {
+		in, page, used, use := at%size, file[at-at%size:][:size], head, at%8 == 0
+		switch {
+		case at < 2*size:
 			used = 80
-		} else if flags := file[at-in+8]; flags == 1 {
-			used = 16 + 24*int(file[at-in+10])
+		case page[8] == 1:
+			used = 16 + 24*int(page[10])
+		case bytes.Contains(page, []byte("tally")):
+			used, use = 400, true
 		}
-		if *long || in < used || in >= page-4 || at%spread == 0 {
-			all = append(all, at)
+		if *long || in < used || in >= size-4 || at%spread == 0 {
+			all = append(all, damage{Cut: -1, At: at, Xor: 1 << (at % 8), Use: use || *long})
 		}
 	}
 	return all
@@ -259,10 +262,10 @@ func places(t *testing.T, dir string, head, spread int) []int {
 func TestAFileCutAtAnyByteIsWholeOrRefused(t *testing.T) {
 	t.Parallel()
 	dir := scratch(t)
-	d := damages{Dir: dir, Long: *long}
+	d := damages{Dir: dir}
 	d.Want, d.Before = sample(t, dir)
 	for _, at := range places(t, dir, 20, 251) {
-		d.All = append(d.All, damage{Cut: at})
+		d.All = append(d.All, damage{Cut: at.At, Use: *long})
 	}
 	inChild(t, d)
 }
@@ -270,12 +273,13 @@ func TestAFileCutAtAnyByteIsWholeOrRefused(t *testing.T) {
 func TestAFlippedByteIsNoticedOrHarmless(t *testing.T) {
 	t.Parallel()
 	dir := scratch(t)
-	d := damages{Dir: dir, Long: *long}
+	d := damages{Dir: dir}
 	d.Want, d.Before = sample(t, dir)
 	for _, at := range places(t, dir, 32, 151) {
-		d.All = append(d.All, damage{Cut: -1, At: at, Xor: 1 << (at % 8)})
-		if at%5 == 0 || *long {
-			d.All = append(d.All, damage{Cut: -1, At: at, Xor: 0xff})
+		d.All = append(d.All, at)
+		if at.At%5 == 0 || *long {
+			at.Xor = 0xff
+			d.All = append(d.All, at)
 		}
 	}
 	inChild(t, d)

@@ -127,10 +127,11 @@ func (p *pages) each(bucket []byte, visit func(key, value []byte) error) error {
 	if root := order.Uint64(bucket); root != 0 {
 		return p.tree(root, span{}, visitValue)
 	}
-	if len(bucket) < bucketHead+pageHead {
-		return damaged("a bucket is cut")
+	page := bucket[bucketHead:]
+	if len(page) < pageHead || order.Uint16(page[8:]) != leafPage {
+		return damaged("a bucket is not what it should be")
 	}
-	return leaf(bucket[bucketHead:], span{}, visitValue)
+	return leaf(page, span{}, visitValue)
 }
 
 // span is where a page's keys must be; nil is unbounded.
