@@ -10,6 +10,7 @@ import (
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/accounts"
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
 // fact is what one event says, sealed, and on which object it is to be written. It is all
@@ -73,7 +74,7 @@ func objectOf(account *accounts.Account, k kind, id string) object {
 // way: it is no fact that anybody is promised.
 func (l *Ledger) factsOf(account *accounts.Account, push platform.Push, events []platform.Event) ([]fact, error) {
 	facts := make([]fact, 0, len(events))
-	whole := &body{account: account, text: push.Body, copies: len(events)}
+	whole := &pushBody{account: account, text: push.Body, copies: len(events)}
 	for _, event := range events {
 		f, err := fact{}, error(nil)
 		switch {
@@ -101,17 +102,17 @@ func (l *Ledger) factsOf(account *accounts.Account, push platform.Push, events [
 // orders leaves with each only the part that is about it.
 const maxCopies = 1 << 20
 
-// body is a push's body, sealed once for all the orders it is about.
-type body struct {
+// pushBody is a push's body, sealed once for all the orders it is about.
+type pushBody struct {
 	account *accounts.Account
 	text    []byte
 	copies  int
 	sealed  string
 }
 
-func (b *body) seal(part []byte) (string, error) {
-	if len(part) > 0 && len(b.text)*b.copies > maxCopies {
-		return b.account.Sealer.Seal(part)
+func (b *pushBody) seal(part sealing.Secret) (string, error) {
+	if !part.IsZero() && len(b.text)*b.copies > maxCopies {
+		return b.account.Sealer.Seal([]byte(part.Reveal()))
 	}
 	if b.sealed == "" {
 		sealed, err := b.account.Sealer.Seal(b.text)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -35,8 +34,8 @@ type orderFact struct {
 	Notification v1alpha1.Notification `json:"notification"`
 }
 
-func orderFactOf(account *accounts.Account, push platform.Push, body *body, told *platform.OrderNotification) (fact, error) {
-	notification, err := seal(account, push, body, told)
+func orderFactOf(account *accounts.Account, push platform.Push, whole *pushBody, told *platform.OrderNotification) (fact, error) {
+	notification, err := seal(account, push, whole, told)
 	if err != nil {
 		return fact{}, fmt.Errorf("notification %s of order %s of Channel %s: %w", told.MessageID, told.OrderID, account.Name, err)
 	}
@@ -230,8 +229,8 @@ func appendPatch(o object, facts []*orderFact) ([]byte, error) {
 
 // seal turns what a push told into what may be kept: codes hashed and masked, text
 // scrubbed, the body encrypted.
-func seal(account *accounts.Account, push platform.Push, body *body, told *platform.OrderNotification) (v1alpha1.Notification, error) {
-	sealed, err := body.seal(told.Part)
+func seal(account *accounts.Account, push platform.Push, whole *pushBody, told *platform.OrderNotification) (v1alpha1.Notification, error) {
+	sealed, err := whole.seal(told.Part)
 	if err != nil {
 		return v1alpha1.Notification{}, err
 	}
@@ -297,27 +296,15 @@ func cancellationOf(told *platform.Cancellation, secrets []sealing.Secret) *v1al
 	if told == nil {
 		return nil
 	}
-	cancellation := &v1alpha1.Cancellation{Type: v1alpha1.CancellationType(told.Type), PlatformType: word(told.PlatformType, secrets)}
+	cancellation := &v1alpha1.Cancellation{Type: v1alpha1.CancellationType(told.Type), PlatformType: sealing.Word(told.PlatformType, maxWord, secrets...)}
 	for _, rule := range told.Rules[:min(len(told.Rules), maxRules)] {
 		cancellation.Rules = append(cancellation.Rules, v1alpha1.CancellationRule{
-			PlatformType: cmp.Or(word(rule.PlatformType, secrets), "unknown"),
-			StartDay:     word(rule.StartDay, secrets), EndDay: word(rule.EndDay, secrets),
-			Percent: word(rule.Percent, secrets), Text: sealing.Excerpt(rule.Text, maxRuleText, secrets...),
+			PlatformType: cmp.Or(sealing.Word(rule.PlatformType, maxWord, secrets...), "unknown"),
+			StartDay:     sealing.Word(rule.StartDay, maxWord, secrets...), EndDay: sealing.Word(rule.EndDay, maxWord, secrets...),
+			Percent: sealing.Word(rule.Percent, maxWord, secrets...), Text: sealing.Excerpt(rule.Text, maxRuleText, secrets...),
 		})
 	}
 	return cancellation
-}
-
-// numeral is a day, a date or a share: what a platform's numbers and words should be, and
-// what scrubbing would take for a code.
-var numeral = regexp.MustCompile(`^[0-9./%: -]*$`)
-
-// word is a platform's own number or word, scrubbed if it is none.
-func word(text string, secrets []sealing.Secret) string {
-	if numeral.MatchString(text) {
-		return sealing.Cut(text, maxWord)
-	}
-	return sealing.Excerpt(text, maxWord, secrets...)
 }
 
 func refundOf(fact *platform.RefundFact) *v1alpha1.NotifiedRefund {

@@ -192,7 +192,7 @@ func TestWhatIsSealedOfABatch(t *testing.T) {
 		var batch []platform.Event
 		for i := range 20 {
 			event := told(fmt.Sprintf("%s-%d", name, i), "m-1")
-			event.Order.Part = fmt.Appendf(nil, "row %d", i)
+			event.Order.Part = sealing.NewSecret(fmt.Sprintf("row %d", i))
 			batch = append(batch, event)
 		}
 		b.record(push(body), batch...)

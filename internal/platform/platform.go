@@ -354,7 +354,7 @@ type OrderNotification struct {
 	// Secrets that the push holds besides its codes: no text that is kept may show them.
 	Secrets []sealing.Secret
 	// Part is the part of the body that is about this order, where the push is about several.
-	Part []byte
+	Part sealing.Secret
 	// Deadline is when the platform gives up waiting for an answer that is owed; zero if
 	// none is, or if the platform waits for ever.
 	Deadline time.Time

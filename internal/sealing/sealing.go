@@ -20,6 +20,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"filippo.io/age"
@@ -150,7 +151,7 @@ func Scrub(text string, secrets ...Secret) string {
 	if text == "" {
 		return ""
 	}
-	for _, secret := range longestFirst(secrets) {
+	for _, secret := range longestFirst(within(text, secrets)) {
 		text = hide(text, secret)
 	}
 	text = links.ReplaceAllString(text, "[link]")
@@ -163,14 +164,21 @@ func Scrub(text string, secrets ...Secret) string {
 	})
 }
 
-// longestFirst: where one secret begins another, the rest of the longer must not stay.
-func longestFirst(secrets []Secret) []string {
+// within are those of the secrets that stand in the text: a push may have thousands, and a
+// text few of them.
+func within(text string, secrets []Secret) []string {
+	folded := lower(text)
 	var texts []string
 	for _, secret := range secrets {
-		if text := strings.TrimSpace(secret.Reveal()); text != "" {
-			texts = append(texts, text)
+		if sought := strings.TrimSpace(secret.Reveal()); sought != "" && strings.Contains(folded, lower(sought)) {
+			texts = append(texts, sought)
 		}
 	}
+	return texts
+}
+
+// longestFirst: where one secret begins another, the rest of the longer must not stay.
+func longestFirst(texts []string) []string {
 	slices.SortFunc(texts, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
 	return slices.Compact(texts)
 }
@@ -202,9 +210,35 @@ func lower(text string) string {
 	return string(bytes)
 }
 
-// Excerpt is a platform's free text, scrubbed and cut to a number of characters.
+// Excerpt is a platform's free text, scrubbed, on one line, and cut to a number of
+// characters: in this order, for half a secret is not known as one.
 func Excerpt(text string, limit int, secrets ...Secret) string {
-	return Cut(Scrub(text, secrets...), limit)
+	oneLine := func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}
+	return Cut(strings.TrimSpace(strings.Map(oneLine, Scrub(text, secrets...))), limit)
+}
+
+// numeral is what days, dates, amounts and shares are written with.
+var numeral = regexp.MustCompile(`^[0-9./%: -]*$`)
+
+// shortSecret is how long a secret may be, in bytes, that is no more than a day or a share
+// could be by chance.
+const shortSecret = 5
+
+// Word is a platform's own number or word, cut to a number of characters: as it came where
+// it is a day, a date or a share, which an Excerpt would take for a number not to be shown,
+// and holds no secret that is longer than those by chance.
+func Word(text string, limit int, secrets ...Secret) string {
+	text = strings.TrimSpace(text)
+	long := func(secret string) bool { return len(secret) > shortSecret }
+	if len(text) <= limit && numeral.MatchString(text) && !slices.ContainsFunc(within(text, secrets), long) {
+		return text
+	}
+	return Excerpt(text, limit, secrets...)
 }
 
 // Cut is a text's beginning, of so many characters at most.

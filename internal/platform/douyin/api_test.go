@@ -21,6 +21,7 @@ import (
 
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/platform/fields"
+	"github.com/laidoulaile/channel-operator/internal/platform/golden"
 	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
@@ -318,7 +319,7 @@ func TestQuestionsNotSent(t *testing.T) {
 func answersOf(t *testing.T, file string) func(question) string {
 	t.Helper()
 	var answers map[string]json.RawMessage
-	if err := json.Unmarshal(readFile(t, file), &answers); err != nil {
+	if err := json.Unmarshal(golden.Read(t, file), &answers); err != nil {
 		t.Fatal(err)
 	}
 	return func(q question) string {
@@ -359,7 +360,7 @@ func TestAnswerGolden(t *testing.T) {
 			return text, err
 		},
 	}
-	for _, file := range inputs(t, "api") {
+	for _, file := range golden.Inputs(t, "api") {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			what, _, _ := strings.Cut(strings.TrimSuffix(filepath.Base(file), ".json"), "-")
 			answer, err := ask[what](t.Context(), newServer(t, answersOf(t, file)).client(t))
@@ -372,7 +373,7 @@ func TestAnswerGolden(t *testing.T) {
 			} else if err != nil {
 				t.Fatal(err)
 			}
-			checkGolden(t, file+".golden", read)
+			golden.Check(t, file+".golden", read)
 		})
 	}
 }
@@ -710,9 +711,9 @@ func TestLimits(t *testing.T) {
 // FuzzAnswer: whatever is answered, it is an error that quotes nothing, or a product or an
 // order within bounds.
 func FuzzAnswer(f *testing.F) {
-	for _, file := range inputs(f, "api") {
+	for _, file := range golden.Inputs(f, "api") {
 		var answers map[string]json.RawMessage
-		if err := json.Unmarshal(readFile(f, file), &answers); err != nil {
+		if err := json.Unmarshal(golden.Read(f, file), &answers); err != nil {
 			f.Fatal(err)
 		}
 		for _, answer := range answers {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/platform/golden"
 )
 
 // The protocol's own list, and what each code comes to.
@@ -65,7 +66,7 @@ func TestCodes(t *testing.T) {
 
 // The table that the merchant reads is the table that the code follows.
 func TestCodesAreDocumented(t *testing.T) {
-	doc := readFile(t, filepath.Join("..", "..", "..", "docs", "platforms", "douyin.md"))
+	doc := golden.Read(t, filepath.Join("..", "..", "..", "docs", "platforms", "douyin.md"))
 	row := regexp.MustCompile("(?m)^\\| `(\\d+)` \\| ([^|]+) \\| (\\w+) \\| (\\w+) \\|")
 	documented := map[string]string{}
 	for _, cells := range row.FindAllSubmatch(doc, -1) {

@@ -21,6 +21,7 @@ import (
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/platform/fields"
+	"github.com/laidoulaile/channel-operator/internal/platform/golden"
 )
 
 var testNow = time.UnixMilli(1_722_175_900_000).UTC()
@@ -48,13 +49,13 @@ func decode(p platform.Push) (read, error) {
 
 func TestEventGolden(t *testing.T) {
 	types := map[string]bool{}
-	for _, file := range inputs(t, "push") {
+	for _, file := range golden.Inputs(t, "push") {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			got, err := decode(eventPush(string(readFile(t, file)), ""))
+			got, err := decode(eventPush(string(golden.Read(t, file)), ""))
 			if err != nil {
 				t.Fatal(err)
 			}
-			checkGolden(t, file+".golden", got)
+			golden.Check(t, file+".golden", got)
 			types[got.Type] = true
 			for _, event := range got.Events {
 				checkEvent(t, event)
@@ -76,7 +77,7 @@ func TestEventCodes(t *testing.T) {
 	for file, want := range map[string]string{
 		"made-certificate-verify.json": "S3CRETCODE0001", "made-certificate-verify-cancel.json": "", "made-after-sale.json": "",
 	} {
-		got, err := decode(eventPush(string(readFile(t, filepath.Join("testdata", "push", file))), ""))
+		got, err := decode(eventPush(string(golden.Read(t, filepath.Join("testdata", "push", file))), ""))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +94,7 @@ func TestSeedIsKept(t *testing.T) {
 		"seed-product-status.json": "99aefa46b0363868b01769eaf28c5660afbd47ed38c6d961c34eacbe9319861f",
 		"seed-order-notify.json":   "b333914f8f26e1fc528151a615e1127b4ffb26912f1633e1a1c1090cb40a9a02",
 	} {
-		digest := sha256.Sum256(readFile(t, filepath.Join("testdata", "push", file)))
+		digest := sha256.Sum256(golden.Read(t, filepath.Join("testdata", "push", file)))
 		if got := hex.EncodeToString(digest[:]); got != want {
 			t.Errorf("%s was altered: %s", file, got)
 		}
@@ -396,11 +397,11 @@ func TestSettings(t *testing.T) {
 func allPushes(t testing.TB) []platform.Push {
 	t.Helper()
 	var pushes []platform.Push
-	for _, file := range inputs(t, "push") {
-		pushes = append(pushes, signedEvent(readFile(t, file)))
+	for _, file := range golden.Inputs(t, "push") {
+		pushes = append(pushes, signedEvent(golden.Read(t, file)))
 	}
-	for _, file := range inputs(t, "spi") {
-		pushes = append(pushes, scenePush(sceneOf(file), string(readFile(t, file)), testSecret))
+	for _, file := range golden.Inputs(t, "spi") {
+		pushes = append(pushes, scenePush(sceneOf(file), string(golden.Read(t, file)), testSecret))
 	}
 	return pushes
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/platform/fields"
+	"github.com/laidoulaile/channel-operator/internal/platform/golden"
 	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
@@ -76,9 +77,9 @@ func generate(s *Settings) { s.CodeSource = SourceGenerate }
 
 func TestSceneGolden(t *testing.T) {
 	scenes := map[string]bool{}
-	for _, file := range inputs(t, "spi") {
+	for _, file := range golden.Inputs(t, "spi") {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			m, err := Adapter{}.Open(scenePush(sceneOf(file), string(readFile(t, file)), testSecret))
+			m, err := Adapter{}.Open(scenePush(sceneOf(file), string(golden.Read(t, file)), testSecret))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -100,7 +101,7 @@ func TestSceneGolden(t *testing.T) {
 			for _, event := range said.Events {
 				checkEvent(t, event)
 			}
-			checkGolden(t, file+".golden", said)
+			golden.Check(t, file+".golden", said)
 		})
 	}
 	for scene := range openers {
@@ -276,7 +277,7 @@ func TestIssueCodes(t *testing.T) {
 				}
 			}
 			same := answer(t, i, holder(generate), knowing(testOrder, platform.KnownOrder{}))
-			if diff := cmp.Diff(first, same, sameSecrets); diff != "" {
+			if diff := cmp.Diff(first, same, golden.SameSecrets); diff != "" {
 				t.Errorf("asked again (-first +second):\n%s", diff)
 			}
 		})

@@ -20,6 +20,7 @@ import (
 
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/platform/fields"
+	"github.com/laidoulaile/channel-operator/internal/platform/golden"
 )
 
 const (
@@ -87,7 +88,7 @@ func (s *server) client(t *testing.T) *Client {
 
 // fromFile answers every call with the file of its name.
 func fromFile(t *testing.T) func(question) string {
-	return func(q question) string { return string(readFile(t, filepath.Join("testdata", "api", q.op+".json"))) }
+	return func(q question) string { return string(golden.Read(t, filepath.Join("testdata", "api", q.op+".json"))) }
 }
 
 // Each call sends what is documented, signed as documented.
@@ -423,7 +424,7 @@ func read(op string, answer []byte, availability string) (any, error) {
 }
 
 func TestAnswerGolden(t *testing.T) {
-	for _, file := range inputs(t, "api") {
+	for _, file := range golden.Inputs(t, "api") {
 		name := strings.TrimSuffix(filepath.Base(file), ".json")
 		op, variant, _ := strings.Cut(name, "-")
 		t.Run(name, func(t *testing.T) {
@@ -431,7 +432,7 @@ func TestAnswerGolden(t *testing.T) {
 			if variant == "off-sale" {
 				availability = typeInvalid
 			}
-			result, err := read(op, readFile(t, file), availability)
+			result, err := read(op, golden.Read(t, file), availability)
 			if err != nil {
 				e, ok := errors.AsType[*platform.Error](err)
 				if !ok {
@@ -443,14 +444,14 @@ func TestAnswerGolden(t *testing.T) {
 					Error  string
 				}{e.Kind, e.Reason, e.Error()}
 			}
-			checkGolden(t, file+".golden", result)
+			golden.Check(t, file+".golden", result)
 		})
 	}
 }
 
 // Contacts and travellers are in the order's answer, and nowhere behind it.
 func TestOrderHoldsNoPerson(t *testing.T) {
-	result, err := read(opSearchOrder, readFile(t, filepath.Join("testdata", "api", "searchOrder.json")), "")
+	result, err := read(opSearchOrder, golden.Read(t, filepath.Join("testdata", "api", "searchOrder.json")), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -549,8 +550,8 @@ func TestOrderByOutID(t *testing.T) {
 // FuzzAnswer checks that any answer to any call is an *Error or something that the
 // API takes.
 func FuzzAnswer(f *testing.F) {
-	for _, file := range inputs(f, "api") {
-		f.Add(readFile(f, file))
+	for _, file := range golden.Inputs(f, "api") {
+		f.Add(golden.Read(f, file))
 	}
 	ops := []string{opListProducts, opProductsByIDs, opProductDetail, opPriceStock, opSearchOrder, opSearchRefund}
 	f.Fuzz(func(t *testing.T, answer []byte) {

@@ -9,11 +9,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/platform/golden"
 )
 
 // The table that the merchant reads is the table that the code follows.
 func TestCodesAreDocumented(t *testing.T) {
-	doc := readFile(t, filepath.Join("..", "..", "..", "docs", "platforms", "fliggy.md"))
+	doc := golden.Read(t, filepath.Join("..", "..", "..", "docs", "platforms", "fliggy.md"))
 	row := regexp.MustCompile("(?m)^\\| `(\\d{4})` \\| ([^|]+) \\| (\\w+) \\| (\\w+) \\|")
 	documented := map[string]string{}
 	for _, cells := range row.FindAllSubmatch(doc, -1) {

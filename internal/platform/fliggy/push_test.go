@@ -18,6 +18,7 @@ import (
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/platform/fields"
+	"github.com/laidoulaile/channel-operator/internal/platform/golden"
 )
 
 // pathOf is the push path a test file belongs to.
@@ -38,9 +39,9 @@ func decode(path string, body []byte) ([]platform.Event, error) {
 
 func TestPushGolden(t *testing.T) {
 	types := map[string]bool{}
-	for _, file := range inputs(t, "push") {
+	for _, file := range golden.Inputs(t, "push") {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			push := platform.Push{Path: pathOf(file), Body: readFile(t, file), Header: http.Header{}}
+			push := platform.Push{Path: pathOf(file), Body: golden.Read(t, file), Header: http.Header{}}
 			if filepath.Ext(file) == ".form" {
 				push.Header.Set("Content-Type", "application/x-www-form-urlencoded;charset=UTF-8")
 			}
@@ -55,7 +56,7 @@ func TestPushGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			checkGolden(t, file+".golden", struct {
+			golden.Check(t, file+".golden", struct {
 				Account, Type string
 				Events        []platform.Event
 			}{m.Account(), m.Type(), events})
@@ -81,7 +82,7 @@ func TestPushCodes(t *testing.T) {
 		"order-send-code.form": {"A1B2C3D4E5"},
 		"order-verify.json":    {"A1B2C3D4E5"},
 	} {
-		events, err := decode(pathOrderStatus, readFile(t, filepath.Join("testdata", "push", file)))
+		events, err := decode(pathOrderStatus, golden.Read(t, filepath.Join("testdata", "push", file)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,16 +102,16 @@ func TestPushVariants(t *testing.T) {
 		"product-price.json": "product-price.form",
 		"order-refund.json":  "order-refund.json",
 	} {
-		want, err := decode(pathOf(a), readFile(t, filepath.Join("testdata", "push", a)))
+		want, err := decode(pathOf(a), golden.Read(t, filepath.Join("testdata", "push", a)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := decode(pathOf(b), numbersAsTexts(t, readFile(t, filepath.Join("testdata", "push", b))))
+		got, err := decode(pathOf(b), numbersAsTexts(t, golden.Read(t, filepath.Join("testdata", "push", b))))
 		if err != nil {
 			t.Fatal(err)
 		}
 		ignoreID := cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".MessageID" }, cmp.Ignore())
-		if diff := cmp.Diff(want, got, sameSecrets, ignoreID); diff != "" {
+		if diff := cmp.Diff(want, got, golden.SameSecrets, ignoreID); diff != "" {
 			t.Errorf("%s and %s (-want +got):\n%s", a, b, diff)
 		}
 	}
@@ -291,8 +292,8 @@ func FuzzOrderPush(f *testing.F) { fuzzPush(f, pathOrderStatus) }
 // fuzzPush checks that a body is refused as malformed or gives events that the API
 // takes, and that numbers written as texts change nothing.
 func fuzzPush(f *testing.F, path string) {
-	for _, file := range inputs(f, "push") {
-		f.Add(readFile(f, file))
+	for _, file := range golden.Inputs(f, "push") {
+		f.Add(golden.Read(f, file))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		m, err := Adapter{}.Open(platform.Push{Path: path, Body: body})
@@ -319,7 +320,7 @@ func fuzzPush(f *testing.F, path string) {
 		if err != nil {
 			t.Fatalf("with numbers as texts: %v", err)
 		}
-		if diff := cmp.Diff(events, again, sameSecrets); diff != "" {
+		if diff := cmp.Diff(events, again, golden.SameSecrets); diff != "" {
 			t.Errorf("with numbers as texts (-plain +texts):\n%s", diff)
 		}
 	})

@@ -18,6 +18,7 @@ import (
 
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/platform/fields"
+	"github.com/laidoulaile/channel-operator/internal/platform/golden"
 	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
@@ -440,7 +441,7 @@ func TestProduct(t *testing.T) {
 // Without a currency there are no amounts, and the product says why.
 func TestProductWithoutCurrency(t *testing.T) {
 	s := newServer(t, func(question) string {
-		return string(readFile(t, filepath.Join("testdata", "api", "availability-ranges.json")))
+		return string(golden.Read(t, filepath.Join("testdata", "api", "availability-ranges.json")))
 	})
 	asked := platform.ProductQuestion{ProductID: "88", Aspects: []platform.Aspect{platform.AspectPrice}}
 	got, err := s.client(t, `{"signature":`+testRule+`}`).Product(t.Context(), asked)
@@ -495,10 +496,10 @@ func TestLong(t *testing.T) {
 
 // What each answer says, or why it says nothing.
 func TestGoldenAnswers(t *testing.T) {
-	for _, file := range inputs(t, "api") {
+	for _, file := range golden.Inputs(t, "api") {
 		name := filepath.Base(file)
 		t.Run(name, func(t *testing.T) {
-			said, err := readGolden(name, readFile(t, file))
+			said, err := readGolden(name, golden.Read(t, file))
 			got := struct {
 				Error   string `json:",omitempty"`
 				Kind    platform.Kind
@@ -516,7 +517,7 @@ func TestGoldenAnswers(t *testing.T) {
 			if strings.Contains(got.Error, "s3cret") {
 				t.Errorf("%q quotes the answer", got.Error)
 			}
-			checkGolden(t, file+".golden", got)
+			golden.Check(t, file+".golden", got)
 		})
 	}
 }
@@ -552,8 +553,8 @@ func readGolden(name string, answer []byte) (said read, err error) {
 
 // Any answer says something, or is a *platform.Error; none panics.
 func FuzzAnswers(f *testing.F) {
-	for _, file := range inputs(f, "api") {
-		f.Add(filepath.Base(file), readFile(f, file))
+	for _, file := range golden.Inputs(f, "api") {
+		f.Add(filepath.Base(file), golden.Read(f, file))
 	}
 	f.Fuzz(func(t *testing.T, name string, answer []byte) {
 		said, err := readGolden(name, answer)

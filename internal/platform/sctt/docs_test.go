@@ -12,12 +12,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/platform/golden"
 	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
 func merchantsPage(t *testing.T) []byte {
 	t.Helper()
-	return readFile(t, filepath.Join("..", "..", "..", "docs", "platforms", "sctt.md"))
+	return golden.Read(t, filepath.Join("..", "..", "..", "docs", "platforms", "sctt.md"))
 }
 
 // The table that the merchant reads is the table that the code follows.
@@ -60,7 +61,7 @@ func TestDocumentedRules(t *testing.T) {
 
 // The seed's sample is as it was printed: whoever formats it takes away what it is for.
 func TestSeedIsAsPrinted(t *testing.T) {
-	sum := sha256.Sum256(readFile(t, filepath.Join("testdata", "push", "seed-order-voucher.json")))
+	sum := sha256.Sum256(golden.Read(t, filepath.Join("testdata", "push", "seed-order-voucher.json")))
 	if got := hex.EncodeToString(sum[:]); got != "e7fdd7b46f93aab2832df827d33ba86754e0f3c8ee242a6f06ddbfe3f8cfe440" {
 		t.Errorf("its digest is %s", got)
 	}

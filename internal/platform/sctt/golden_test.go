@@ -2,19 +2,14 @@ package sctt
 
 import (
 	"encoding/json"
-	"flag"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/platform/golden"
 	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 const (
 	testMerchant = "255456"
@@ -22,9 +17,6 @@ const (
 	// testRule is a signing rule made up for the tests.
 	testRule = `{"algorithm":"MD5","encoding":"UpperHex","message":"{merchant_id}{request_time}{secret}"}`
 )
-
-// sameSecrets compares secrets by their texts.
-var sameSecrets = cmp.Comparer(func(a, b sealing.Secret) bool { return a.Reveal() == b.Reveal() })
 
 // settings of a Channel's block.
 func settings(t testing.TB, block string) Settings {
@@ -41,47 +33,6 @@ func holder(settings any) platform.Holder {
 	return platform.Holder{ID: testMerchant, Settings: settings, Credentials: platform.Credentials{
 		keySecret: sealing.NewSecret(testSecret),
 	}}
-}
-
-// checkGolden compares a value's JSON, in which secrets are redacted, with the file.
-func checkGolden(t *testing.T, path string, value any) {
-	t.Helper()
-	got, err := json.MarshalIndent(value, "", "  ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	got = append(got, '\n')
-	if *update {
-		if err := os.WriteFile(path, got, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want := readFile(t, path)
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", path, diff)
-	}
-}
-
-func readFile(t testing.TB, path string) []byte {
-	t.Helper()
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return content
-}
-
-// inputs are the files of a folder of testdata that are not golden.
-func inputs(t testing.TB, folder string) []string {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join("testdata", folder, "*.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(files) == 0 {
-		t.Fatalf("no files in testdata/%s", folder)
-	}
-	return files
 }
 
 // pathOf is the path that a file of testdata/push is pushed to.
@@ -121,9 +72,9 @@ type told struct {
 }
 
 func TestGoldenPushes(t *testing.T) {
-	for _, file := range inputs(t, "push") {
+	for _, file := range golden.Inputs(t, "push") {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			m := open(t, pathOf(file), readFile(t, file))
+			m := open(t, pathOf(file), golden.Read(t, file))
 			events, err := m.Events()
 			if err != nil {
 				t.Fatal(err)
@@ -135,7 +86,7 @@ func TestGoldenPushes(t *testing.T) {
 				}
 			}
 			got.Content = contents(m)
-			checkGolden(t, file+".golden", got)
+			golden.Check(t, file+".golden", got)
 		})
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/platform/fields"
+	"github.com/laidoulaile/channel-operator/internal/platform/golden"
 	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
@@ -94,7 +95,7 @@ func TestCopiesSayTheSame(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := drawOrder(t)
 		one, two := firstOrder(t, copied(t, o)), firstOrder(t, copied(t, o))
-		if diff := cmp.Diff(one, two, sameSecrets); diff != "" {
+		if diff := cmp.Diff(one, two, golden.SameSecrets); diff != "" {
 			t.Fatalf("two copies differ:\n%s", diff)
 		}
 	})

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -211,38 +210,6 @@ func readStatus(order fields.Object, name string) *int64 {
 	return order.Count(name)
 }
 
-// show gives a text of the platform as it may be kept: what could be a secret is taken from
-// it before it is cut, for half a secret is not known as one.
-func show(text string, limit int, secrets []sealing.Secret) string {
-	return fields.Shorten(sealing.Scrub(text, within(text, secrets)...), limit)
-}
-
-// within are those of the secrets that the text holds, in capitals or not: a push may have
-// thousands, and a text few of them.
-func within(text string, secrets []sealing.Secret) []sealing.Secret {
-	text = strings.ToLower(text)
-	return slices.DeleteFunc(slices.Clone(secrets), func(s sealing.Secret) bool {
-		return !strings.Contains(text, strings.ToLower(strings.TrimSpace(s.Reveal())))
-	})
-}
-
-// plainWord is what days, dates and percentages are written with.
-var plainWord = regexp.MustCompile(`^[0-9./%: -]{1,32}$`)
-
-// shortSecret is how long a secret may be, in bytes, that is no more than a day or a
-// percentage could be by chance.
-const shortSecret = 5
-
-// word gives a platform's own number or word: as it came where it is a day, a date or a
-// percentage, which scrubbing would take for a number that must not be shown.
-func word(text string, secrets []sealing.Secret) string {
-	long := func(s sealing.Secret) bool { return len(strings.TrimSpace(s.Reveal())) > shortSecret }
-	if plainWord.MatchString(text) && !slices.ContainsFunc(within(text, secrets), long) {
-		return fields.Shorten(text, maxStatus)
-	}
-	return show(text, maxStatus, secrets)
-}
-
 // content is what an order's push says, the same for all its copies: without what is the
 // copy's or the account's, and without the status, which is in the message's id however it
 // was written. It is a digest because the text has codes and links in it, and whoever prints
@@ -277,17 +244,17 @@ var cancellationTypes = map[string]string{
 // What the rules' canr_type and days mean is not documented: they are kept as they came.
 func readCancellation(order fields.Object, secrets []sealing.Secret) *platform.Cancellation {
 	number := order.Text("cancel_type")
-	c := platform.Cancellation{Type: cancellationTypes[number], PlatformType: word(number, secrets)}
+	c := platform.Cancellation{Type: cancellationTypes[number], PlatformType: sealing.Word(number, maxStatus, secrets...)}
 	for i, row := range order.Objects("cancels") {
 		// All must be readable, and no more are shown than are kept.
 		rule := readRule(row)
 		if i < maxRules {
 			c.Rules = append(c.Rules, platform.CancellationRule{
-				PlatformType: word(rule.PlatformType, secrets),
-				StartDay:     word(rule.StartDay, secrets),
-				EndDay:       word(rule.EndDay, secrets),
-				Percent:      word(rule.Percent, secrets),
-				Text:         show(rule.Text, maxRule, secrets),
+				PlatformType: sealing.Word(rule.PlatformType, maxStatus, secrets...),
+				StartDay:     sealing.Word(rule.StartDay, maxStatus, secrets...),
+				EndDay:       sealing.Word(rule.EndDay, maxStatus, secrets...),
+				Percent:      sealing.Word(rule.Percent, maxStatus, secrets...),
+				Text:         sealing.Excerpt(rule.Text, maxRule, secrets...),
 			})
 		}
 	}

@@ -43,10 +43,10 @@ func readVoucherPush(push fields.Object) []platform.Event {
 	order, status := notification(push, pathVoucher, "order_status", secrets)
 	remark := push.Text("remark")
 	if readOrderStatus(status, order) {
-		order.Reason, remark = show(remark, maxText, secrets), ""
+		order.Reason, remark = sealing.Excerpt(remark, maxText, secrets...), ""
 	}
 	order.Price = readPrice(push, secrets)
-	order.Remark = show(remarks(remark, vouchers), maxText, secrets)
+	order.Remark = sealing.Excerpt(remarks(remark, vouchers), maxText, secrets...)
 	order.Codes = codesOf(tickets)
 	events := []platform.Event{{Order: order}}
 	if credit := readCredit(push); credit != nil {
@@ -198,9 +198,9 @@ func readPrice(push fields.Object, secrets []sealing.Secret) *platform.Price {
 	}
 	code := money.Code(currency)
 	if code == "" {
-		currency = show(currency, maxSymbol, secrets)
+		currency = sealing.Excerpt(currency, maxSymbol, secrets...)
 	}
-	price := &platform.Price{Text: strings.TrimSpace(total + " " + fields.Shorten(currency, maxSymbol))}
+	price := &platform.Price{Text: strings.TrimSpace(total + " " + currency)}
 	if code != "" {
 		if amount, err := money.MinorUnits(total, code); err == nil {
 			price.Currency, price.Amount = code, &amount
@@ -233,8 +233,8 @@ func readCancelPush(push fields.Object) []platform.Event {
 // here, so what its texts may show of them is told by their looks only.
 func readCancelRow(row fields.Object) *platform.OrderNotification {
 	order, status := notification(row, pathCancel, "cancel_status", nil)
-	remark := show(row.Text("remark"), maxText, nil)
-	order.Kind, order.Remark, order.Part = kindOther, remark, row.Written()
+	remark := sealing.Excerpt(row.Text("remark"), maxText)
+	order.Kind, order.Remark, order.Part = kindOther, remark, sealing.NewSecret(string(row.Written()))
 	switch {
 	case status == nil:
 	case *status == cancelFailed:

@@ -15,6 +15,7 @@ import (
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/platform/fields"
+	"github.com/laidoulaile/channel-operator/internal/platform/golden"
 )
 
 // Pushes in short, with a text that no error may show.
@@ -172,7 +173,7 @@ func TestLenientBodies(t *testing.T) {
 		sent := []byte(body)
 		events, err := decode(pathVoucher, sent)
 		want, _ := decode(pathVoucher, []byte(shortVoucher))
-		if diff := cmp.Diff(want, events, sameSecrets); err != nil || diff != "" {
+		if diff := cmp.Diff(want, events, golden.SameSecrets); err != nil || diff != "" {
 			t.Errorf("%s: %v\n%s", body, err, diff)
 		}
 		if string(sent) != body {
@@ -260,7 +261,7 @@ func TestEmptyMapsOfPHP(t *testing.T) {
 	want := onlyOrder(t, pathVoucher, without)
 	for _, written := range []string{`[]`, `[ ]`, "[\n]", `null`, `""`} {
 		got := onlyOrder(t, pathVoucher, strings.Replace(without, `{}`, written, 1))
-		if diff := cmp.Diff(want, got, sameSecrets); diff != "" {
+		if diff := cmp.Diff(want, got, golden.SameSecrets); diff != "" {
 			t.Errorf("subjoin %s:\n%s", written, diff)
 		}
 	}
@@ -278,12 +279,12 @@ func TestParts(t *testing.T) {
 		`{"cancel_status":3,"order_code":"1","remark":"<\u00e9>","subjoin":{"b":1,"a":null}}`,
 		`{"amount":1.50,"cancel_status":3,"order_code":2}`,
 	} {
-		if got := string(events[i].Order.Part); got != want {
+		if got := events[i].Order.Part.Reveal(); got != want {
 			t.Errorf("row %d: %s, want %s", i, got, want)
 		}
 	}
-	if part := onlyOrder(t, pathVoucher, `{"order_code":5,"order_status":2}`).Part; part != nil {
-		t.Errorf("a push about one order has a part: %s", part)
+	if part := onlyOrder(t, pathVoucher, `{"order_code":5,"order_status":2}`).Part; !part.IsZero() {
+		t.Errorf("a push about one order has a part: %s", part.Reveal())
 	}
 }
 
@@ -545,8 +546,8 @@ func TestReplyNamesTheFault(t *testing.T) {
 
 // Nothing that prints an event shows a code, a link, a sign or the secret.
 func TestEventsShowNoSecret(t *testing.T) {
-	for _, file := range inputs(t, "push") {
-		events, err := decode(pathOf(file), readFile(t, file))
+	for _, file := range golden.Inputs(t, "push") {
+		events, err := decode(pathOf(file), golden.Read(t, file))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -581,8 +582,8 @@ func FuzzCancelPush(f *testing.F) { fuzzPush(f, pathCancel) }
 // fuzzPush checks that a body is refused as malformed or gives events that the API takes,
 // and that checking its sign comes to a known end.
 func fuzzPush(f *testing.F, path string) {
-	for _, file := range inputs(f, "push") {
-		f.Add(readFile(f, file))
+	for _, file := range golden.Inputs(f, "push") {
+		f.Add(golden.Read(f, file))
 	}
 	signed := holder(settings(f, `{"signature":`+testRule+`}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -608,7 +609,7 @@ func fuzzPush(f *testing.F, path string) {
 			checkEvent(t, event)
 		}
 		again, err := m.Events()
-		if diff := cmp.Diff(events, again, sameSecrets); err != nil || diff != "" {
+		if diff := cmp.Diff(events, again, golden.SameSecrets); err != nil || diff != "" {
 			t.Errorf("read twice: %v\n%s", err, diff)
 		}
 	})

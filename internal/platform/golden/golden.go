@@ -1,4 +1,6 @@
-package fliggy
+// Package golden compares what the adapters read with files that somebody has read. It is
+// for tests only, and knows no platform.
+package golden
 
 import (
 	"encoding/json"
@@ -15,11 +17,12 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// sameSecrets compares secrets by their texts.
-var sameSecrets = cmp.Comparer(func(a, b sealing.Secret) bool { return a.Reveal() == b.Reveal() })
+// SameSecrets compares secrets by their texts.
+var SameSecrets = cmp.Comparer(func(a, b sealing.Secret) bool { return a.Reveal() == b.Reveal() })
 
-// checkGolden compares a value's JSON, in which secrets are redacted, with the file.
-func checkGolden(t *testing.T, path string, value any) {
+// Check compares a value's JSON, in which secrets are redacted, with the file. With -update
+// it writes the file first: read what it wrote.
+func Check(t *testing.T, path string, value any) {
 	t.Helper()
 	got, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {
@@ -31,13 +34,13 @@ func checkGolden(t *testing.T, path string, value any) {
 			t.Fatal(err)
 		}
 	}
-	want := readFile(t, path)
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+	if diff := cmp.Diff(string(Read(t, path)), string(got)); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", path, diff)
 	}
 }
 
-func readFile(t testing.TB, path string) []byte {
+// Read gives a file, which must be there.
+func Read(t testing.TB, path string) []byte {
 	t.Helper()
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -46,8 +49,9 @@ func readFile(t testing.TB, path string) []byte {
 	return content
 }
 
-// inputs are the files of a folder of testdata that are not golden.
-func inputs(t testing.TB, folder string) []string {
+// Inputs are the files of a folder of testdata that are not golden themselves; there must
+// be some.
+func Inputs(t testing.TB, folder string) []string {
 	t.Helper()
 	all, err := filepath.Glob(filepath.Join("testdata", folder, "*"))
 	if err != nil {
