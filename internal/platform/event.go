@@ -89,7 +89,7 @@ type Code struct {
 	// itself: then it tells codes apart, and Text may be unknown.
 	ID   string
 	Text sealing.Secret
-	// Form is one of the forms above; empty where the platform does not say.
+	// Form is one of the forms below; empty where the platform does not say.
 	Form     string
 	Persons  *int64
 	Used     *int64
