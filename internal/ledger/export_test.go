@@ -14,3 +14,6 @@ func (l *Ledger) Standing() (objects, facts int) {
 	}
 	return len(l.lines.standing), facts
 }
+
+// Seeing reports whether the ledger looks into its cache.
+func (l *Ledger) Seeing() bool { return l.seeing.Load() }

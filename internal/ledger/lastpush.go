@@ -115,8 +115,9 @@ func (p *lastPush) again(name types.NamespacedName, failed note) {
 func (l *Ledger) NeedLeaderElection() bool { return false }
 
 // Start drains the journal, and writes lastPushTime and credit now and then, until the
-// context ends.
+// context ends. The manager calls it when its caches are filled.
 func (l *Ledger) Start(ctx context.Context) error {
+	l.seeing.Store(true)
 	var draining sync.WaitGroup
 	if l.journal != nil {
 		draining.Go(func() { l.drain(ctx) })

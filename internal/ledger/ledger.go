@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -34,6 +35,7 @@ type Ledger struct {
 	budgets budgets
 	pushed  *lastPush
 	lines   *lines
+	seeing  atomic.Bool // the cache is filled
 }
 
 // New makes a Ledger that writes with a client. The client must not read from a cache:
