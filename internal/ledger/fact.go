@@ -34,6 +34,11 @@ type object struct {
 	ID string `json:"id,omitempty"`
 }
 
+// channel an object belongs to: what is scarce is divided among these.
+type channel struct{ namespace, name string }
+
+func (o object) channel() channel { return channel{o.Namespace, o.Channel} }
+
 // kind of object.
 type kind string
 

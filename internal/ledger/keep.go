@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/laidoulaile/channel-operator/internal/platform"
@@ -51,7 +52,7 @@ func (l *Ledger) settle(ctx context.Context, w *waiting) result {
 
 var errBehind = errors.New("the API server is behind")
 
-// keep puts a fact into the journal. Why says what kept it from its object.
+// keep puts a fact into the journal, if that takes it. Why says what kept it from its object.
 func (l *Ledger) keep(ctx context.Context, f fact, why error) result {
 	data, err := json.Marshal(f)
 	if err == nil {
@@ -66,4 +67,16 @@ func (l *Ledger) keep(ctx context.Context, f fact, why error) result {
 // name of the object in the journal.
 func (o object) name() string {
 	return string(o.Kind) + "/" + o.Namespace + "/" + o.Channel + "/" + o.ID
+}
+
+// channelOf is the Channel in the name of an object in the journal, as namespace/name; empty
+// for a name that has none.
+func channelOf(name string) string {
+	_, rest, _ := strings.Cut(name, "/")
+	slash := strings.IndexByte(rest, '/')
+	end := strings.IndexByte(rest[slash+1:], '/')
+	if slash < 0 || end < 0 {
+		return ""
+	}
+	return rest[:slash+1+end]
 }

@@ -34,6 +34,9 @@ type Ledger struct {
 	budgets budgets
 	pushed  *lastPush
 	lines   *lines
+	// What follows is there with a journal only.
+	admission *admission
+	stuck     *stuck
 }
 
 // New makes a Ledger that writes with a client. The client must not read from a cache:
@@ -44,6 +47,10 @@ func New(api client.Client, cache client.Reader, kept *journal.Journal) *Ledger 
 	l := &Ledger{api: api, cache: cache, journal: kept, pushed: newLastPush(api),
 		budgets: budgets{line: lineBudget, commit: commitBudget}}
 	l.lines = newLines(l.write)
+	if kept != nil {
+		l.admission, l.stuck = newAdmission(kept.MaxBytes()), newStuck()
+		kept.Admit(channelOf, l.admission.admits)
+	}
 	return l
 }
 

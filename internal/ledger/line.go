@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/laidoulaile/channel-operator/internal/fair"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 )
 
@@ -28,7 +29,8 @@ const (
 type lines struct {
 	// write writes facts on one object and says what became of each.
 	write func(ctx context.Context, facts []fact) []result
-	slots chan struct{}
+	// slots are divided by Channel: whoever has many objects does not keep others waiting.
+	slots *fair.Slots[channel]
 
 	mu sync.Mutex
 	// standing are those in line for an object; an object that is there has a writer.
@@ -44,7 +46,7 @@ type waiting struct {
 }
 
 func newLines(write func(context.Context, []fact) []result) *lines {
-	return &lines{write: write, slots: make(chan struct{}, maxWrites), standing: map[object][]*waiting{}}
+	return &lines{write: write, slots: fair.NewSlots[channel](maxWrites), standing: map[object][]*waiting{}}
 }
 
 // join puts a fact in line.
@@ -76,12 +78,12 @@ func (l *lines) leave(w *waiting) bool {
 // serve writes for one object until nothing stands in its line.
 func (l *lines) serve(o object) {
 	for {
-		l.slots <- struct{}{}
+		_ = l.slots.Acquire(context.Background(), o.channel()) // a context that does not end
 		group := l.next(o)
 		if len(group) > 0 {
 			l.deliver(group)
 		}
-		<-l.slots
+		l.slots.Release()
 		if len(group) == 0 {
 			return
 		}
