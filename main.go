@@ -63,6 +63,7 @@ type options struct {
 	metricsSecure                             bool
 	metricsCertPath                           string
 	journalDir                                string
+	maxDrainTime                              time.Duration
 	leaderElect                               bool
 	leaderElectNamespace                      string
 	allowPrivate                              bool
@@ -87,6 +88,7 @@ func parse(flags *flag.FlagSet) options {
 	flags.StringVar(&o.metricsCertPath, "metrics-cert-path", "", "Folder with tls.crt and tls.key for /metrics; empty: a self-signed pair.")
 	flags.StringVar(&o.probeAddress, "health-probe-bind-address", ":8082", "Address of /healthz and /readyz.")
 	flags.StringVar(&o.journalDir, "journal-dir", "", "Folder for the journal: what cannot be written to the API server at once is kept there, and acknowledged. Empty: there is none, and such pushes are to be sent again.")
+	flags.DurationVar(&o.maxDrainTime, "max-drain-time", 15*time.Minute, "How long it may take to write what the journal keeps: what would make it longer, or is more than its Channel's share, is to be sent again. 0: no bound.")
 	flags.BoolVar(&o.leaderElect, "leader-elect", false, "Let only one of several replicas run the controllers; every replica receives.")
 	flags.StringVar(&o.leaderElectNamespace, "leader-elect-namespace", "", "Namespace of the lease; empty: the manager's own.")
 	flags.BoolVar(&o.allowPrivate, "allow-private-endpoints", false, "Let Channels' endpoints be plain http and private addresses. For local stacks.")
@@ -184,6 +186,7 @@ func assemble(ctx context.Context, mgr ctrl.Manager, config *rest.Config, o opti
 		return fmt.Errorf("make the ledger's client: %w", err)
 	}
 	book := ledger.New(direct, mgr.GetCache(), kept)
+	book.LimitDrainTime(o.maxDrainTime)
 	registry := accounts.NewRegistry(accounts.Options{
 		Adapters: adapters, Channels: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Writer: direct,
 		RoundTripper: platform.NewRoundTripper(o.allowPrivate), AllowPrivate: o.allowPrivate,

@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -13,6 +12,9 @@ type index struct {
 	waiting map[string][]uint64 // of each object the numbers, ascending; never empty
 	asides  map[uint64]string   // the reasons
 	bytes   int64
+	// group names the group of an object; nil: there are none.
+	group  func(object string) string
+	groups map[string]Use // never zero
 }
 
 // entry is one record, waiting or set aside.
@@ -30,8 +32,43 @@ func newIndex() *index {
 
 func (x *index) add(seq uint64, e entry) {
 	x.entries[seq] = e
-	x.bytes += e.cost()
+	x.weigh(e.object, e.cost())
 	x.wait(seq)
+}
+
+// weigh counts bytes of an object that are there now, or no more.
+func (x *index) weigh(object string, bytes int64) {
+	x.bytes += bytes
+	x.count(object, Use{Bytes: bytes})
+}
+
+// count counts what is there now, or no more, for the object's group.
+func (x *index) count(object string, more Use) {
+	if x.group != nil {
+		account(x.groups, x.group(object), more)
+	}
+}
+
+// account adds to what a group uses, and forgets a group that uses nothing.
+func account(groups map[string]Use, group string, more Use) {
+	if sum := groups[group].plus(more); sum != (Use{}) {
+		groups[group] = sum
+	} else {
+		delete(groups, group)
+	}
+}
+
+// groupBy counts what is there by groups, from now on.
+func (x *index) groupBy(group func(object string) string) {
+	x.group, x.groups = group, map[string]Use{}
+	for seq, e := range x.entries {
+		reason, aside := x.asides[seq]
+		use := Use{Bytes: e.cost() + int64(len(reason))}
+		if !aside {
+			use.Records = 1
+		}
+		x.count(e.object, use)
+	}
 }
 
 func (x *index) wait(seq uint64) {
@@ -39,15 +76,18 @@ func (x *index) wait(seq uint64) {
 	seqs := x.waiting[object]
 	at, _ := slices.BinarySearch(seqs, seq)
 	x.waiting[object] = slices.Insert(seqs, at, seq)
+	x.count(object, Use{Records: 1})
 }
 
 func (x *index) unwait(seq uint64) {
 	object := x.entries[seq].object
 	seqs := x.waiting[object]
 	at, found := slices.BinarySearch(seqs, seq)
-	switch {
-	case !found:
+	if !found {
 		return
+	}
+	x.count(object, Use{Records: -1})
+	switch {
 	case len(seqs) == 1:
 		delete(x.waiting, object)
 	case at == 0:
@@ -64,7 +104,7 @@ func (x *index) remove(seqs []uint64) {
 			continue
 		}
 		x.unwait(seq)
-		x.bytes -= e.cost() + int64(len(x.asides[seq]))
+		x.weigh(e.object, -e.cost()-int64(len(x.asides[seq])))
 		delete(x.asides, seq)
 		delete(x.entries, seq)
 	}
@@ -72,11 +112,12 @@ func (x *index) remove(seqs []uint64) {
 
 // setAside gives false if there is no such record.
 func (x *index) setAside(seq uint64, reason string) bool {
-	if _, found := x.entries[seq]; !found {
+	e, found := x.entries[seq]
+	if !found {
 		return false
 	}
 	x.unwait(seq)
-	x.bytes += int64(len(reason) - len(x.asides[seq]))
+	x.weigh(e.object, int64(len(reason)-len(x.asides[seq])))
 	x.asides[seq] = reason
 	return true
 }
@@ -84,7 +125,7 @@ func (x *index) setAside(seq uint64, reason string) bool {
 func (x *index) restore(seqs []uint64) {
 	for _, seq := range seqs {
 		if reason, found := x.asides[seq]; found {
-			x.bytes -= int64(len(reason))
+			x.weigh(x.entries[seq].object, -int64(len(reason)))
 			delete(x.asides, seq)
 			x.wait(seq)
 		}
@@ -96,9 +137,18 @@ func (x *index) first(object string, limit int) []uint64 {
 	return slices.Clone(seqs[:min(len(seqs), max(limit, 0))])
 }
 
-func (x *index) objects() []string {
-	newest := func(object string) uint64 { seqs := x.waiting[object]; return seqs[len(seqs)-1] }
-	return slices.SortedFunc(maps.Keys(x.waiting), func(a, b string) int { return cmp.Compare(newest(b), newest(a)) })
+// dated is an object with the number of its newest record.
+type dated struct {
+	object string
+	newest uint64
+}
+
+func (x *index) objects() []dated {
+	objects := make([]dated, 0, len(x.waiting))
+	for object, seqs := range x.waiting {
+		objects = append(objects, dated{object, seqs[len(seqs)-1]})
+	}
+	return objects
 }
 
 func (x *index) listAsides() []Aside {

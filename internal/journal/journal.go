@@ -75,7 +75,7 @@ type Journal struct {
 	mu       sync.Mutex
 	work     *sync.Cond // the writer waits for it
 	queue    []*write
-	reserved int64     // bytes of the Puts in the queue and being written
+	reserved Use       // by the Puts in the queue and being written
 	db       *bbolt.DB // nil while it has failed and when it is closed
 	closed   bool
 	cause    error     // why it failed last
@@ -83,6 +83,10 @@ type Journal struct {
 	held     time.Time // until when Puts are refused
 	index    *index
 	torn     bool
+	// What Admit was given; nil without it.
+	group      func(object string) string
+	admission  Admission
+	reservedBy map[string]Use // by group; never zero
 }
 
 // Stats is how much a journal holds.
@@ -194,6 +198,9 @@ func (j *Journal) use(opened *opened) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.db, j.index = opened.db, opened.index
+	if j.group != nil {
+		j.index.groupBy(j.group)
+	}
 	j.torn = j.torn || opened.torn
 	j.wakeIfAny()
 }

@@ -19,6 +19,47 @@ type model struct {
 	j       *journal.Journal
 	records []modelled
 	last    uint64
+	// asked is what the admission was told last.
+	asked struct {
+		group     string
+		mine, all journal.Use
+	}
+}
+
+// errShare refuses a fifth record of a group.
+var errShare = errors.New("the group has enough")
+
+// groupOf: a and b are one group, the rest is another.
+func groupOf(object string) string {
+	if object == "a" || object == "b" {
+		return "ab"
+	}
+	return "rest"
+}
+
+func (m *model) admit(group string, mine, all journal.Use) error {
+	m.asked.group, m.asked.mine, m.asked.all = group, mine, all
+	if mine.Records >= 4 {
+		return errShare
+	}
+	return nil
+}
+
+// use of a group, or of all if it is empty.
+func (m *model) use(group string) journal.Use {
+	var use journal.Use
+	for _, r := range m.records {
+		if group != "" && groupOf(r.object) != group {
+			continue
+		}
+		use.Bytes += int64(len(r.object) + len(r.data) + journal.EntryCost)
+		if r.aside != nil {
+			use.Bytes += int64(len(*r.aside))
+		} else {
+			use.Records++
+		}
+	}
+	return use
 }
 
 type modelled struct {
@@ -64,18 +105,10 @@ func (m *model) open(t *rapid.T) {
 		t.Fatal(err)
 	}
 	m.j = j
+	j.Admit(groupOf, m.admit)
 }
 
-func (m *model) bytes() int64 {
-	var sum int
-	for _, r := range m.records {
-		sum += len(r.object) + len(r.data) + journal.EntryCost
-		if r.aside != nil {
-			sum += len(*r.aside)
-		}
-	}
-	return int64(sum)
-}
+func (m *model) bytes() int64 { return m.use("").Bytes }
 
 func (m *model) put(t *rapid.T) {
 	object := rapid.SampledFrom([]string{"", "a", "b", "c"}).Draw(t, "object")
@@ -87,6 +120,16 @@ func (m *model) put(t *rapid.T) {
 	if m.bytes()+int64(len(object)+len(data)+journal.EntryCost) > m.options.MaxBytes {
 		if !errors.Is(err, journal.ErrFull) {
 			t.Fatalf("put into a full journal: %v", err)
+		}
+		return
+	}
+	mine, all := m.use(groupOf(object)), m.use("")
+	if m.asked.group != groupOf(object) || m.asked.mine != mine || m.asked.all != all {
+		t.Fatalf("asked %+v, want %+v of %+v", m.asked, mine, all)
+	}
+	if mine.Records >= 4 {
+		if !errors.Is(err, errShare) {
+			t.Fatalf("put though it is refused: %v", err)
 		}
 		return
 	}

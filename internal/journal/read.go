@@ -1,8 +1,10 @@
 package journal
 
 import (
+	"cmp"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -29,6 +31,18 @@ type Aside struct {
 // Objects are those with waiting records, the one with the newest record first. It is empty
 // while the journal has failed.
 func (j *Journal) Objects() []string {
+	objects := j.dated()
+	slices.SortFunc(objects, func(a, b dated) int { return cmp.Compare(b.newest, a.newest) })
+	var names []string
+	for _, o := range objects {
+		names = append(names, o.object)
+	}
+	return names
+}
+
+// dated are the objects in no order: there may be very many, and whoever puts a record waits
+// for the lock.
+func (j *Journal) dated() []dated {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.db == nil {

@@ -13,7 +13,8 @@ import (
 // time share one fsync. With any error it is not acknowledged; it may be on the disk all the
 // same, and then it is whole and appears as a record, perhaps only after the file has been
 // opened again. That is so too when ctx ends first, since what has begun cannot be called back.
-// The errors are ErrFull, ErrFailed (which wraps the disk's own), ErrClosed and ctx's. The data
+// The errors are ErrFull, ErrFailed (which wraps the disk's own), ErrClosed, ctx's and those of
+// the admission. The data
 // may be used again when Put returns.
 func (j *Journal) Put(ctx context.Context, object string, data []byte) error {
 	if err := ctx.Err(); err != nil {
@@ -21,7 +22,7 @@ func (j *Journal) Put(ctx context.Context, object string, data []byte) error {
 	}
 	record := newRecord(object, j.options.Now(), data)
 	w := &write{
-		file: record.put, cost: record.cost(), done: make(chan error, 1),
+		file: record.put, object: object, cost: record.cost(), done: make(chan error, 1),
 		memory: func(index *index) { index.add(record.seq, record.entry); j.wakeIfAny() },
 	}
 	if err := j.submit(w); err != nil {
@@ -71,7 +72,8 @@ func (j *Journal) change(file func(*bbolt.Tx) error, memory func(*index)) error 
 type write struct {
 	file   func(*bbolt.Tx) error
 	memory func(*index)
-	cost   int64 // of a Put; 0 for what is never refused
+	object string // of a Put
+	cost   int64  // of a Put; 0 for what is never refused
 	done   chan error
 }
 
@@ -82,22 +84,48 @@ func (j *Journal) submit(w *write) error {
 	if err := j.usable(); err != nil {
 		return err
 	}
-	if w.cost > 0 {
-		if time.Now().Before(j.held) {
-			return fmt.Errorf("%w (%w)", ErrFailed, j.cause)
-		}
-		if w.cost > maxCost || j.index.bytes+j.reserved > j.options.MaxBytes-w.cost {
-			return fmt.Errorf("%w (%d of %d bytes)", ErrFull, j.index.bytes+j.reserved, j.options.MaxBytes)
-		}
+	if err := j.admits(w); err != nil {
+		return err
 	}
-	j.reserved += w.cost
+	j.reserve(w, 1)
 	j.queue = append(j.queue, w)
 	j.work.Signal()
 	return nil
 }
 
+// admits says why a Put is refused.
+func (j *Journal) admits(w *write) error {
+	if w.cost == 0 {
+		return nil
+	}
+	if time.Now().Before(j.held) {
+		return fmt.Errorf("%w (%w)", ErrFailed, j.cause)
+	}
+	all := j.all()
+	if w.cost > maxCost || all.Bytes > j.options.MaxBytes-w.cost {
+		return fmt.Errorf("%w (%d of %d bytes)", ErrFull, all.Bytes, j.options.MaxBytes)
+	}
+	if j.admission == nil {
+		return nil
+	}
+	group := j.group(w.object)
+	return j.admission(group, j.index.groups[group].plus(j.reservedBy[group]), all)
+}
+
+// reserve counts a Put, or with -1 takes it back.
+func (j *Journal) reserve(w *write, sign int64) {
+	if w.cost == 0 {
+		return
+	}
+	use := Use{Records: sign, Bytes: sign * w.cost}
+	j.reserved = j.reserved.plus(use)
+	if j.group != nil {
+		account(j.reservedBy, j.group(w.object), use)
+	}
+}
+
 func (j *Journal) answer(w *write, err error) {
-	j.reserved -= w.cost
+	j.reserve(w, -1)
 	w.done <- err
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -15,40 +14,46 @@ import (
 )
 
 const (
-	// drainAtOnce is how many objects are taken from the journal at a time: fresh pushes
-	// keep most of the API server.
-	drainAtOnce = 8
-	// firstDrainRetry and lastDrainRetry bound the pause after a write that failed.
+	// drainRound is after how long it is looked what has come meanwhile.
+	drainRound = 5 * time.Second
+	// firstDrainRetry and lastDrainRetry bound the pause when the API server fails.
 	firstDrainRetry, lastDrainRetry = 250 * time.Millisecond, 5 * time.Second
-	// asideAfter is how long a record is tried again that the API server refuses for what may
-	// pass: a quota, a namespace that is gone.
-	asideAfter = time.Hour
 	// maxAsideReason is how much of a refusal is kept.
 	maxAsideReason = 1024
 )
 
 // drain writes what the journal keeps on its objects, until the context ends. What was set
-// aside is tried once more at each start: what stood in its way may be mended.
+// aside is tried once more at each start: what stood in its way may be mended. A failure of the
+// API server itself is a pause for all; what fails for one object's own sake is a pause for
+// that object.
 func (l *Ledger) drain(ctx context.Context) {
 	l.restore(ctx)
 	for pause := firstDrainRetry; ; {
-		var again <-chan time.Time // never, unless something failed
-		if err := l.drainAll(ctx); err != nil && ctx.Err() == nil {
+		l.admission.rate.begin()
+		more, err := l.drainSome(ctx)
+		again := make(<-chan time.Time) // never
+		switch {
+		case err == nil && more:
+			pause = firstDrainRetry
+			continue
+		case err == nil:
+			pause = firstDrainRetry
+			again = l.stuck.next()
+		case ctx.Err() == nil:
 			ctrl.LoggerFrom(ctx).Info("what the journal keeps cannot be written yet: trying again", "in", pause.String(), "why", err.Error(),
 				"records", l.journal.Stats().Records)
-			again = time.After(pause)
+		}
+		l.admission.rate.rest()
+		wake := l.journal.Wake()
+		if err != nil {
+			wake, again = nil, time.After(pause) // one push more does not mend the API server
 			pause = min(2*pause, lastDrainRetry)
-		} else {
-			pause = firstDrainRetry
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-again:
-		case <-l.journal.Wake():
-			if again != nil && !await(ctx, again) { // one push more does not mend the API server
-				return
-			}
+		case <-wake:
 		}
 	}
 }
@@ -63,65 +68,89 @@ func (l *Ledger) restore(ctx context.Context) {
 	}
 }
 
-func await(ctx context.Context, until <-chan time.Time) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-until:
-		return true
-	}
-}
-
-// drainAll goes through all objects that have records, the one with the newest first. It
-// ends when the API server fails; what fails for one object's own sake holds up no other.
-func (l *Ledger) drainAll(ctx context.Context) error {
+// drainSome writes what waits, one object of each Channel after the other, and reports whether
+// it left some for the next time: what has come meanwhile must not wait for all that was there.
+// It ends when the API server fails; what fails for one object's own sake holds up no other.
+func (l *Ledger) drainSome(ctx context.Context) (more bool, err error) {
 	group, together := errgroup.WithContext(ctx)
-	group.SetLimit(drainAtOnce)
-	var left stuck
-	for _, name := range l.journal.Objects() {
-		if together.Err() != nil {
+	ended, writers := make(chan struct{}, maxWrites), 0
+	start := time.Now()
+	for _, name := range inTurns(l.stuck.due(l.journal.Objects())) {
+		for ; writers >= l.drainers(); writers-- {
+			<-ended
+		}
+		if more = time.Since(start) > drainRound; more || together.Err() != nil {
 			break
 		}
-		group.Go(func() error { return left.note(l.drainOne(together, name)) })
+		writers++
+		group.Go(func() error {
+			defer func() { ended <- struct{}{} }()
+			return l.drainOne(together, name)
+		})
 	}
-	return errors.Join(group.Wait(), left.first)
+	return more, group.Wait()
 }
 
-// stuck are objects that cannot be written for their own sake.
-type stuck struct {
-	mu    sync.Mutex
-	first error
+// drainers is how many objects may be drained at a time. Each push that waits for its answer
+// takes the place of one: what is in the journal can wait, and where a storm keeps the machine
+// busy, acknowledging comes first.
+func (l *Ledger) drainers() int {
+	return max(1, maxWrites-int(l.inHand.Load()))
 }
 
-// note keeps an object's own failure to itself, and gives any other.
-func (s *stuck) note(err error) error {
-	if err == nil || !itsOwn(err) {
-		return err
+// inTurns orders objects, given with the newest first, so that each Channel has its turn,
+// however much the others have. Of a Channel the newest comes first; but every fourth is the
+// oldest, or that would wait as long as a storm lasts.
+func inTurns(names []string) []string {
+	var channels []string
+	of := map[string][]string{}
+	for _, name := range names {
+		channel := channelOf(name)
+		if of[channel] == nil {
+			channels = append(channels, channel)
+		}
+		of[channel] = append(of[channel], name)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.first == nil {
-		s.first = err
+	turns := make([]string, 0, len(names))
+	for round := 1; len(turns) < len(names); round++ {
+		for _, channel := range channels {
+			left := of[channel]
+			switch {
+			case len(left) == 0:
+			case round%4 == 0:
+				turns, of[channel] = append(turns, left[len(left)-1]), left[:len(left)-1]
+			default:
+				turns, of[channel] = append(turns, left[0]), left[1:]
+			}
+		}
 	}
-	return nil
+	return turns
 }
 
 // drainOne writes the records of one object, the oldest first.
 func (l *Ledger) drainOne(ctx context.Context, name string) error {
 	for {
 		records, err := l.journal.Of(name, maxGroup)
-		if err != nil || len(records) == 0 {
-			return err
+		if err == nil && len(records) == 0 {
+			l.stuck.free(name)
+			return nil
 		}
-		if err := l.drainRecords(ctx, records); err != nil {
+		if err == nil {
+			err = l.drainRecords(ctx, name, records)
+		}
+		if err != nil && itsOwn(err) {
+			l.stuck.hold(ctx, name, records, err)
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 	}
 }
 
-// drainRecords has records written, and forgets each that was. One that the API server
-// refuses is set aside, when it refuses it as it stands, or has done so for long.
-func (l *Ledger) drainRecords(ctx context.Context, records []journal.Record) error {
+// drainRecords has records of an object written, and forgets each that was. One that the API
+// server refuses is set aside, when it refuses it as it stands, or has done so for long.
+func (l *Ledger) drainRecords(ctx context.Context, name string, records []journal.Record) error {
 	standing := make([]*waiting, len(records))
 	var failed []error
 	for i, record := range records {
@@ -133,19 +162,28 @@ func (l *Ledger) drainRecords(ctx context.Context, records []journal.Record) err
 		standing[i] = l.lines.join(ctx, f)
 	}
 	var written []uint64
+	answered := 0
 	for i, w := range standing {
 		if w == nil {
 			continue
 		}
 		r := l.lines.await(ctx, w)
+		if r.err == nil || itsOwn(r.err) {
+			answered++
+		}
 		switch {
 		case r.err == nil:
 			written = append(written, records[i].Seq)
-		case refusalOf(r.err) != refusedNot, itsOwn(r.err) && time.Since(records[i].At) > asideAfter:
+		case refusalOf(r.err) != refusedNot, itsOwn(r.err) && l.stuck.triedFor(name, records[i].Seq) > asideAfter:
 			failed = append(failed, l.setAside(ctx, records[i], w.fact, r.err))
 		default:
 			failed = append(failed, r.err)
 		}
+	}
+	if l.drainers() < maxWrites/2 {
+		l.admission.rate.rest() // it gives way: that says nothing about its speed
+	} else {
+		l.admission.rate.dealtWith(answered)
 	}
 	return errors.Join(l.journal.Delete(written...), firstOf(failed))
 }

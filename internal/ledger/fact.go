@@ -34,6 +34,14 @@ type object struct {
 	ID string `json:"id,omitempty"`
 }
 
+// channel an object belongs to: what is scarce is divided among these.
+type channel struct{ namespace, name string }
+
+func (o object) channel() channel { return channel{o.Namespace, o.Channel} }
+
+// String is the Channel's name in the journal, as channelOf gives it.
+func (c channel) String() string { return c.namespace + "/" + c.name }
+
 // kind of object.
 type kind string
 

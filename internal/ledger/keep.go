@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/laidoulaile/channel-operator/internal/platform"
@@ -21,10 +22,25 @@ const (
 // budgets are how long the API server has.
 type budgets struct{ line, commit time.Duration }
 
+// maxBacklog is how many records of a Channel the journal may keep while others of it still
+// go to the API server: beyond, they would only stand in line behind those.
+const maxBacklog = maxWrites
+
+// enter puts a fact in line, unless it would stand there for too long.
+func (l *Ledger) enter(ctx context.Context, f fact) *waiting {
+	if l.journal.UseOf(f.Object.channel().String()).Records > maxBacklog || l.lines.ahead(f.Object) > l.budgets.line {
+		return &waiting{fact: f}
+	}
+	return l.lines.join(ctx, f)
+}
+
 // settle waits until a fact is durable: on its object as long as that goes quickly, else in
 // the journal, from where it is written later. What the API server refuses for the object's
 // own sake is not kept: it would be refused again.
 func (l *Ledger) settle(ctx context.Context, w *waiting) result {
+	if w.done == nil { // it is in no line
+		return l.keep(ctx, w.fact, errBehind)
+	}
 	line, commit := time.NewTimer(time.Until(w.at.Add(l.budgets.line))), time.NewTimer(time.Until(w.at.Add(l.budgets.commit)))
 	defer line.Stop()
 	defer commit.Stop()
@@ -51,7 +67,7 @@ func (l *Ledger) settle(ctx context.Context, w *waiting) result {
 
 var errBehind = errors.New("the API server is behind")
 
-// keep puts a fact into the journal. Why says what kept it from its object.
+// keep puts a fact into the journal, if that takes it. Why says what kept it from its object.
 func (l *Ledger) keep(ctx context.Context, f fact, why error) result {
 	data, err := json.Marshal(f)
 	if err == nil {
@@ -66,4 +82,16 @@ func (l *Ledger) keep(ctx context.Context, f fact, why error) result {
 // name of the object in the journal.
 func (o object) name() string {
 	return string(o.Kind) + "/" + o.Namespace + "/" + o.Channel + "/" + o.ID
+}
+
+// channelOf is the Channel in the name of an object in the journal, as namespace/name; empty
+// for a name that has none.
+func channelOf(name string) string {
+	_, rest, _ := strings.Cut(name, "/")
+	slash := strings.IndexByte(rest, '/')
+	end := strings.IndexByte(rest[slash+1:], '/')
+	if slash < 0 || end < 0 {
+		return ""
+	}
+	return rest[:slash+1+end]
 }

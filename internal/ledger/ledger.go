@@ -36,6 +36,11 @@ type Ledger struct {
 	pushed  *lastPush
 	lines   *lines
 	seeing  atomic.Bool // the cache is filled
+	// inHand are the pushes that wait for their answer.
+	inHand atomic.Int64
+	// What follows is there with a journal only.
+	admission *admission
+	stuck     *stuck
 }
 
 // New makes a Ledger that writes with a client. The client must not read from a cache:
@@ -46,6 +51,10 @@ func New(api client.Client, cache client.Reader, kept *journal.Journal) *Ledger 
 	l := &Ledger{api: api, cache: cache, journal: kept, pushed: newLastPush(api),
 		budgets: budgets{line: lineBudget, commit: commitBudget}}
 	l.lines = newLines(l.write)
+	if kept != nil {
+		l.admission, l.stuck = newAdmission(kept.MaxBytes()), newStuck()
+		kept.Admit(channelOf, l.admission.admits)
+	}
 	return l
 }
 
@@ -53,31 +62,37 @@ func New(api client.Client, cache client.Reader, kept *journal.Journal) *Ledger 
 // objects or, if that takes too long, in the journal. With an error nothing may be
 // acknowledged; sending the push again is safe at any point.
 func (l *Ledger) Record(ctx context.Context, account *accounts.Account, push platform.Push, events []platform.Event) (platform.Outcome, error) {
-	settle := l.settle
 	if l.journal == nil {
-		settle = l.lines.await
+		return l.Commit(ctx, account, push, events)
 	}
-	return l.record(ctx, account, push, events, settle)
+	l.inHand.Add(1)
+	defer l.inHand.Add(-1)
+	return l.record(ctx, account, push, events, l.enter, l.settle)
 }
 
 // Commit is Record without the journal: what is answered by what was recorded must be on
 // its object, where every replica finds it.
 func (l *Ledger) Commit(ctx context.Context, account *accounts.Account, push platform.Push, events []platform.Event) (platform.Outcome, error) {
-	return l.record(ctx, account, push, events, l.lines.await)
+	return l.record(ctx, account, push, events, l.lines.join, l.lines.await)
 }
 
-func (l *Ledger) record(ctx context.Context, account *accounts.Account, push platform.Push, events []platform.Event, settle func(context.Context, *waiting) result) (platform.Outcome, error) {
+func (l *Ledger) record(ctx context.Context, account *accounts.Account, push platform.Push, events []platform.Event,
+	enter func(context.Context, fact) *waiting, settle func(context.Context, *waiting) result) (platform.Outcome, error) {
 	facts, err := l.factsOf(account, push, events)
 	if err != nil {
 		return platform.OutcomeRetry, err
 	}
 	standing := make([]*waiting, 0, len(facts))
 	for _, f := range facts {
-		standing = append(standing, l.lines.join(ctx, f))
+		standing = append(standing, enter(ctx, f))
 	}
 	results := make([]result, len(standing))
 	var settling sync.WaitGroup
 	for i, w := range standing {
+		if i == len(standing)-1 {
+			results[i] = settle(ctx, w) // mostly the only one
+			break
+		}
 		settling.Go(func() { results[i] = settle(ctx, w) })
 	}
 	settling.Wait()

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/laidoulaile/channel-operator/internal/fair"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 )
 
@@ -28,11 +29,14 @@ const (
 type lines struct {
 	// write writes facts on one object and says what became of each.
 	write func(ctx context.Context, facts []fact) []result
-	slots chan struct{}
+	// slots are divided by Channel: whoever has many objects does not keep others waiting.
+	slots *fair.Slots[channel]
 
 	mu sync.Mutex
 	// standing are those in line for an object; an object that is there has a writer.
 	standing map[object][]*waiting
+	writing  int           // objects that are being written
+	pace     time.Duration // what a write takes, as a mean in which the last count most
 }
 
 // waiting is a fact in line.
@@ -44,7 +48,7 @@ type waiting struct {
 }
 
 func newLines(write func(context.Context, []fact) []result) *lines {
-	return &lines{write: write, slots: make(chan struct{}, maxWrites), standing: map[object][]*waiting{}}
+	return &lines{write: write, slots: fair.NewSlots[channel](maxWrites), standing: map[object][]*waiting{}}
 }
 
 // join puts a fact in line.
@@ -58,6 +62,18 @@ func (l *lines) join(ctx context.Context, f fact) *waiting {
 		go l.serve(f.Object)
 	}
 	return w
+}
+
+// ahead is about how long a fact would stand in line for an object: behind the objects that
+// wait for a slot, and behind what stands in the object's own line.
+func (l *lines) ahead(o object) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	wait := time.Duration(len(l.standing)-l.writing) * l.pace / maxWrites
+	if line, busy := l.standing[o]; busy {
+		wait += time.Duration(1+len(line)/maxGroup) * l.pace
+	}
+	return wait
 }
 
 // leave takes a fact out of the line, unless it is being written already.
@@ -76,12 +92,12 @@ func (l *lines) leave(w *waiting) bool {
 // serve writes for one object until nothing stands in its line.
 func (l *lines) serve(o object) {
 	for {
-		l.slots <- struct{}{}
+		_ = l.slots.Acquire(context.Background(), o.channel()) // a context that does not end
 		group := l.next(o)
 		if len(group) > 0 {
 			l.deliver(group)
 		}
-		<-l.slots
+		l.slots.Release()
 		if len(group) == 0 {
 			return
 		}
@@ -106,7 +122,16 @@ func (l *lines) next(o object) []*waiting {
 		n++
 	}
 	l.standing[o] = slices.Clone(line[n:])
+	l.writing++
 	return line[:n]
+}
+
+// wrote notes how long a write took.
+func (l *lines) wrote(took time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.writing--
+	l.pace += (took - l.pace) / 16
 }
 
 func (l *lines) deliver(group []*waiting) {
@@ -116,7 +141,9 @@ func (l *lines) deliver(group []*waiting) {
 	for _, w := range group {
 		facts = append(facts, w.fact)
 	}
+	start := time.Now()
 	results := l.write(ctx, facts)
+	l.wrote(time.Since(start))
 	for i, w := range group {
 		w.done <- results[i]
 	}

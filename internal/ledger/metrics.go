@@ -19,6 +19,9 @@ func (l *Ledger) Collectors() []prometheus.Collector {
 			func() float64 { return read(l.journal.Stats()) })
 	}
 	return []prometheus.Collector{
+		l.admission.refused,
+		gauge("drain_rate", "Records a second that the drain deals with, as last measured; 300 before it was.",
+			func(journal.Stats) float64 { return l.admission.rate.perSecond() }),
 		gauge("records", "Pushes that were acknowledged and are kept in the journal until they are written.",
 			func(s journal.Stats) float64 { return float64(s.Records) }),
 		gauge("bytes", "What the journal's records come to.", func(s journal.Stats) float64 { return float64(s.Bytes) }),
