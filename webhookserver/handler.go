@@ -1,6 +1,7 @@
 package webhookserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/accounts"
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/quiet"
 	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
@@ -27,15 +29,26 @@ type handler struct {
 	accounts  Accounts
 	recorder  Recorder
 	proxies   []netip.Prefix
+	door      *door
+	// lines about pushes that were not accepted, by platform and whether they may come again.
+	lines map[sort]*quiet.Lines
+}
+
+// sort of a log line.
+type sort struct {
+	platform v1alpha1.Platform
+	retry    bool
 }
 
 // NewHandler serves the push paths: /api/webhooks/<platform>/<tail>, where the account
 // stands in the push, and /api/channels/<namespace>/<name>/<tail>, where the path names
 // the Channel. Any other path is 404, without a redirect.
 func NewHandler(o Options) http.Handler {
-	h := &handler{receivers: o.Receivers, accounts: o.Accounts, recorder: o.Recorder, proxies: o.TrustedProxies}
+	h := &handler{receivers: o.Receivers, accounts: o.Accounts, recorder: o.Recorder, proxies: o.TrustedProxies,
+		door: newDoor(cmp.Or(o.inHand, maxInHand)), lines: map[sort]*quiet.Lines{}}
 	mux := http.NewServeMux()
 	for name, receiver := range o.Receivers {
+		h.lines[sort{name, true}], h.lines[sort{name, false}] = quiet.New(time.Second, lineBurst), quiet.New(time.Second, lineBurst)
 		for _, tail := range receiver.Paths() {
 			mux.HandleFunc("POST "+WebhookPath(name, tail), func(w http.ResponseWriter, r *http.Request) {
 				h.serve(w, r, route{receiver: receiver, platform: name, tail: tail})
@@ -71,13 +84,15 @@ type route struct {
 	tail     string
 	// channel is set on the channel path.
 	channel *types.NamespacedName
+	// known is set if there is such a Channel.
+	known bool
 }
 
 func (h *handler) serveChannel(w http.ResponseWriter, r *http.Request) {
 	at := route{tail: r.PathValue("tail"),
 		channel: &types.NamespacedName{Namespace: r.PathValue("namespace"), Name: r.PathValue("name")}}
 	if account, _ := h.accounts.ByName(*at.channel); account != nil {
-		at.receiver, at.platform = account.Receiver, account.Platform
+		at.receiver, at.platform, at.known = account.Receiver, account.Platform, true
 	} else {
 		at.receiver, at.platform = h.speaks(at.tail) // the tail tells the dialect to refuse in
 	}
@@ -111,7 +126,7 @@ type result struct {
 
 func (h *handler) serve(w http.ResponseWriter, r *http.Request, at route) {
 	start := time.Now()
-	got := h.receive(w, r, at)
+	got := h.admit(w, r, at)
 	h.observe(r, at, got, time.Since(start))
 	reply := at.receiver.Reply(at.tail, got.outcome, got.why())
 	if got.reply != nil && got.outcome.Accepted() {
@@ -120,6 +135,18 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, at route) {
 	w.Header().Set("Content-Type", reply.ContentType)
 	w.WriteHeader(reply.Status)
 	_, _ = w.Write(reply.Body)
+}
+
+// admit receives a push if there is room for it. One that is not received is not read either:
+// its connection ends with the reply, which would otherwise wait for the rest.
+func (h *handler) admit(w http.ResponseWriter, r *http.Request, at route) result {
+	leave, admitted := h.door.enter(at, r)
+	if !admitted {
+		w.Header().Set("Connection", "close")
+		return result{kind: "unknown"}.refuse(platform.OutcomeRetry, errCrowd)
+	}
+	defer leave()
+	return h.receive(w, r, at)
 }
 
 // receive checks in this order: size, route (done), channel, sender, content; then it
@@ -145,9 +172,14 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, at route) resu
 	if got.account, err = h.account(at, message); err != nil {
 		return got.refuse(outcomeOf(err), err)
 	}
-	if err := h.checkSender(r, at, got.account, message); err != nil {
+	if err := h.checkSender(r, at, push, got.account, message); err != nil {
 		return got.refuse(outcomeOf(err), err)
 	}
+	leave, admitted := h.door.record(got.account)
+	if !admitted {
+		return got.refuse(platform.OutcomeRetry, errCrowd)
+	}
+	defer leave()
 	// A platform that hangs up gives nothing back: the push in hand is recorded all the same.
 	ctx := context.WithoutCancel(r.Context())
 	switch m := message.(type) {
@@ -289,12 +321,12 @@ func (h *handler) account(at route, message platform.Message) (*accounts.Account
 // checkSender has the signature and the Channel's guard checked. Where the platform signs
 // nothing the push still counts as a hint: it makes us ask, and only the answer counts.
 // Where it does and this push cannot be proven so, the guard must prove it.
-func (h *handler) checkSender(r *http.Request, at route, account *accounts.Account, message platform.Message) error {
+func (h *handler) checkSender(r *http.Request, at route, push platform.Push, account *accounts.Account, message platform.Message) error {
 	proof, err := message.Verify(account.Holder)
 	if err != nil {
 		return err
 	}
-	if !account.Guard.Admits(sealing.NewSecret(r.URL.Query().Get("token")), h.sender(r)) {
+	if !account.Guard.Admits(sealing.NewSecret(push.Query.Get("token")), h.sender(r)) {
 		return fmt.Errorf("%w: the token or the address is not the Channel's (spec.receive)", platform.ErrForged)
 	}
 	switch {
@@ -332,8 +364,12 @@ func (h *handler) trusts(address netip.Addr) bool {
 	return slices.ContainsFunc(h.proxies, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 
+// lineBurst is how many lines about pushes that were not accepted come at once; then one a
+// second, for each platform and for each of the two sorts.
+const lineBurst = 20
+
 // observe counts every push and says in one line why one was not accepted; never what
-// stood in it, nor its query, where the token is.
+// stood in it, nor its query, where the token is. Of a flood it tells some, and how many more.
 func (h *handler) observe(r *http.Request, at route, got result, took time.Duration) {
 	channel := ""
 	if got.account != nil {
@@ -344,9 +380,17 @@ func (h *handler) observe(r *http.Request, at route, got result, took time.Durat
 	if got.outcome.Accepted() {
 		return
 	}
+	retry := got.outcome == platform.OutcomeRetry
+	leftOut, allowed := h.lines[sort{at.platform, retry}].Next()
+	if !allowed {
+		return
+	}
 	log := ctrl.Log.WithName("push").WithValues("platform", at.platform, "path", at.tail, "channel", channel,
 		"type", got.kind, "outcome", got.outcome, "from", h.sender(r).String())
-	if got.outcome == platform.OutcomeRetry {
+	if leftOut > 0 {
+		log = log.WithValues("linesLeftOut", leftOut)
+	}
+	if retry {
 		log.Error(got.err, "push not recorded: asked the platform to send it again")
 		return
 	}

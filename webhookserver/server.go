@@ -5,6 +5,7 @@
 package webhookserver
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log"
@@ -68,6 +69,10 @@ type Options struct {
 	Recorder  Recorder
 	// TrustedProxies may say in X-Forwarded-For whom a push comes from.
 	TrustedProxies []netip.Prefix
+
+	// What follows is for tests; 0 is what there is otherwise.
+	inHand                               int64
+	headerTimeout, timeout, replyTimeout time.Duration
 }
 
 // Server serves under the manager: on every replica, once the caches have synced, and
@@ -86,9 +91,9 @@ func New(o Options) *Server {
 		ShutdownTimeout: ptr.To(shutdownTimeout),
 		Server: &http.Server{
 			Handler:           NewHandler(o),
-			ReadHeaderTimeout: readHeaderTimeout,
-			ReadTimeout:       readTimeout,
-			WriteTimeout:      writeTimeout,
+			ReadHeaderTimeout: cmp.Or(o.headerTimeout, readHeaderTimeout),
+			ReadTimeout:       cmp.Or(o.timeout, readTimeout),
+			WriteTimeout:      cmp.Or(o.replyTimeout, writeTimeout),
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeader,
 			// Its lines are other people's broken connections, and would name their paths.

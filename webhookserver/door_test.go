@@ -1,0 +1,193 @@
+package webhookserver_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/accounts"
+	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/platform/fliggy"
+	"github.com/laidoulaile/channel-operator/webhookserver"
+)
+
+// unread is a body that nobody may read.
+type unread struct{ t *testing.T }
+
+func (u unread) Read([]byte) (int, error) {
+	u.t.Error("the body was read")
+	return 0, io.EOF
+}
+
+// slow sends so many pushes whose bodies do not come, in a bubble, until release is called.
+func slow(t *testing.T, h http.Handler, n int, target func(i int) string) (release func()) {
+	t.Helper()
+	var group sync.WaitGroup
+	var bodies []*io.PipeWriter
+	for i := range n {
+		body, sender := io.Pipe()
+		bodies = append(bodies, sender)
+		r := httptest.NewRequest(http.MethodPost, target(i), body)
+		r.ContentLength = 100
+		w := httptest.NewRecorder()
+		group.Go(func() { h.ServeHTTP(w, r) })
+	}
+	synctest.Wait()
+	return func() {
+		for _, body := range bodies {
+			_ = body.Close()
+		}
+		group.Wait()
+	}
+}
+
+// turnedAway sends a push that must be refused without being read.
+func turnedAway(t *testing.T, h http.Handler, target string, length int64) {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodPost, target, unread{t})
+	r.ContentLength = length
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	answered(t, w, 503, "retry later")
+	if w.Header().Get("Connection") != "close" {
+		t.Error("the reply waits for the body: its connection does not end")
+	}
+}
+
+// A platform that has half of all pushes in hand is told to try again, at once and unread. A
+// Channel's own path has a share of its own; names that are made up have none.
+func TestDoorIsShared(t *testing.T) {
+	body := sample(t, "product-info.json")
+	for name, path := range map[string]string{"a platform": byAccount + productTail, "made-up names": "/api/channels/travel/no-%d/" + productTail} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := webhookserver.NewHandler(with(account(), nil).options().Crowded(16))
+				target := func(i int) string { return strings.ReplaceAll(path, "%d", fmt.Sprint(i)) }
+				release := slow(t, h, 8, target)
+				turnedAway(t, h, target(8), 100)
+				turnedAway(t, h, byAccount+productTail, 100)
+				answered(t, post(h, byChannel+productTail, body), 200, "success")
+				release()
+				answered(t, post(h, byAccount+productTail, body), 200, "success")
+			})
+		})
+	}
+}
+
+// A push that may be large counts for several.
+func TestLargePushesCountMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := with(account(), nil)
+		recording, end := make(chan struct{}), make(chan struct{})
+		b.record = func(context.Context) (platform.Outcome, error) {
+			close(recording)
+			<-end
+			return platform.OutcomeRecorded, nil
+		}
+		h := webhookserver.NewHandler(b.options().Crowded(16))
+		var group sync.WaitGroup
+		group.Go(func() {
+			post(h, byAccount+productTail, sample(t, "product-info.json"), func(r *http.Request) { r.ContentLength = -1 })
+		})
+		<-recording
+		turnedAway(t, h, byAccount+productTail, -1)
+		turnedAway(t, h, byAccount+productTail, maxBody)
+		turnedAway(t, h, byChannel+productTail, 8*(32<<10)) // of its own path, but there is no room
+		close(end)
+		group.Wait()
+	})
+}
+
+// One Channel that floods while nothing can be recorded has no more than its share of what its
+// platform may have in hand: another Channel of the platform gets in.
+func TestOneChannelLeavesRoomForAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		flood, calm := account(), account()
+		calm.Name, calm.ID = "calm", "777"
+		b := with(flood, nil)
+		b.accounts["777"] = found{account: calm}
+		end := make(chan struct{})
+		b.record = func(context.Context) (platform.Outcome, error) { <-end; return platform.OutcomeRecorded, nil }
+		h := webhookserver.NewHandler(b.options().Crowded(16))
+		body := sample(t, "product-info.json")
+		replies := make(chan *httptest.ResponseRecorder, 100)
+		var group sync.WaitGroup
+		for range 50 {
+			group.Go(func() { replies <- post(h, byAccount+productTail, body) })
+		}
+		synctest.Wait()
+		if n := len(replies); n != 46 {
+			t.Errorf("%d of 50 are turned away, want 46", n)
+		}
+		group.Go(func() { replies <- post(h, byAccount+productTail, strings.Replace(body, holder, "777", 1)) })
+		synctest.Wait()
+		if n := len(replies); n != 46 {
+			t.Error("the other Channel's push is turned away")
+		}
+		close(end)
+		group.Wait()
+		close(replies)
+		got := map[int]int{}
+		for w := range replies {
+			got[w.Code]++
+		}
+		if got[200] != 5 || got[503] != 46 || len(b.recorded) != 5 {
+			t.Errorf("answered %v, recorded %d", got, len(b.recorded))
+		}
+	})
+}
+
+// What is in hand is given back however a push ends.
+func TestRoomIsGivenBack(t *testing.T) {
+	a := account()
+	a.Guard.Networks = nil
+	b := with(a, nil)
+	h := webhookserver.NewHandler(b.options().Crowded(2))
+	info := sample(t, "product-info.json")
+	for _, body := range []string{info, "malformed", info + strings.Repeat(" ", maxBody), strings.Replace(info, holder, "999", 1), info, info} {
+		for _, prefix := range []string{byAccount, byChannel} {
+			post(h, prefix+productTail, body)
+		}
+	}
+	for range 3 {
+		answered(t, post(h, byAccount+productTail, info), 200, "success")
+	}
+}
+
+// A flood that is refused is some lines in the log, and how many more there were; it does not
+// hide what is told of another platform.
+func TestFloodDoesNotFillTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := with(nil, accounts.ErrNotKnownYet)
+		options := b.options()
+		options.Receivers[v1alpha1.PlatformSCTT] = fliggy.Adapter{}
+		h := webhookserver.NewHandler(options)
+		info := sample(t, "product-info.json")
+		lines.take()
+		for range 1000 {
+			post(h, byAccount+productTail, info)
+			post(h, byAccount+productTail, "malformed")
+		}
+		got := lines.take()
+		if len(got) != 40 {
+			t.Errorf("%d lines, want 40", len(got))
+		}
+		post(h, "/api/webhooks/sctt/"+productTail, info)
+		if got := lines.take(); len(got) != 1 || strings.Contains(got[0], "linesLeftOut") {
+			t.Errorf("of another platform: %q", got)
+		}
+		time.Sleep(time.Second) // in a bubble: no time at all
+		post(h, byAccount+productTail, info)
+		if got := lines.take(); len(got) != 1 || !strings.Contains(got[0], `"linesLeftOut"=980`) {
+			t.Errorf("a second later: %q", got)
+		}
+	})
+}
