@@ -153,6 +153,31 @@ func served(t *rapid.T, lines map[int][]*waiter) int {
 	return got
 }
 
+// A slot that comes as the context ends is had or given back, never lost.
+func TestSlotThatComesAsTheContextEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewSlots[string](1)
+		for range 100 {
+			if err := s.Acquire(t.Context(), "a"); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			go func() {
+				if s.Acquire(ctx, "a") == nil {
+					s.Release()
+				}
+			}()
+			synctest.Wait() // it waits
+			cancel()
+			s.Release()
+			synctest.Wait()
+			if s.free != 1 {
+				t.Fatal("the slot is lost")
+			}
+		}
+	})
+}
+
 // Many at once, some of whom give up: never more than there are slots, and all are free in
 // the end.
 func TestSlotsUnderLoad(t *testing.T) {

@@ -170,9 +170,16 @@ func TestBacklogHoldsUpNoOtherChannel(t *testing.T) {
 		for i := range 2400 {
 			backlog = append(backlog, factOf("backlog", fmt.Sprint(i)))
 		}
+		early := factOf("early", "1")
+		d.put(early)
 		d.put(backlog...)
 		d.draining()
 		time.Sleep(time.Second)
+		d.mu.Lock()
+		if d.written[early.Object.name()].IsZero() {
+			t.Error("what another Channel put first was not written in the first second")
+		}
+		d.mu.Unlock()
 		start, late := time.Now(), factOf("late", "1")
 		d.put(late)
 		time.Sleep(drainRound + time.Second)
@@ -227,10 +234,10 @@ func TestStuckObject(t *testing.T) {
 				d.put(stuck)
 				logged := d.draining()
 				time.Sleep(10 * time.Minute)
-				for i := range 5 {
+				for i := range 50 {
 					free := factOf("a", fmt.Sprint("free-", i))
 					d.put(free)
-					time.Sleep(time.Second / 2)
+					time.Sleep(time.Second / 10)
 					d.mu.Lock()
 					if d.written[free.Object.name()].IsZero() {
 						t.Error("another object waits for one that is stuck")
