@@ -18,14 +18,11 @@ const (
 	commitBudget = 2 * time.Second
 )
 
-// budgets are how long the API server has.
-type budgets struct{ line, commit time.Duration }
-
 // settle waits until a fact is durable: on its object as long as that goes quickly, else in
 // the journal, from where it is written later. What the API server refuses for the object's
 // own sake is not kept: it would be refused again.
 func (l *Ledger) settle(ctx context.Context, w *waiting) result {
-	line, commit := time.NewTimer(time.Until(w.at.Add(l.budgets.line))), time.NewTimer(time.Until(w.at.Add(l.budgets.commit)))
+	line, commit := time.NewTimer(time.Until(w.at.Add(lineBudget))), time.NewTimer(time.Until(w.at.Add(commitBudget)))
 	defer line.Stop()
 	defer commit.Stop()
 	for {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/recorder"
 
 	"github.com/laidoulaile/channel-operator/internal/accounts"
 	"github.com/laidoulaile/channel-operator/internal/journal"
@@ -26,14 +27,21 @@ import (
 // no push can block those that come after it.
 const maxAhead = 10 * time.Minute
 
+// lookEvery is how often it is looked at what is due on the Channels.
+const lookEvery = 5 * time.Second
+
 // Ledger writes facts. It is safe for concurrent use.
 type Ledger struct {
-	api     client.Client
-	cache   client.Reader
-	journal *journal.Journal // nil: there is none
-	budgets budgets
-	pushed  *lastPush
-	lines   *lines
+	// Events tells of what is set aside; nil: nobody is told. It is set before Start.
+	Events recorder.EventRecorder
+
+	api       client.Client
+	cache     client.Reader
+	journal   *journal.Journal // nil: there is none
+	pushed    *lastPush
+	asides    *asides
+	lookEvery time.Duration
+	lines     *lines
 }
 
 // New makes a Ledger that writes with a client. The client must not read from a cache:
@@ -41,10 +49,33 @@ type Ledger struct {
 // the cache, which must have AddIndexes' indexes. Where the API server is away or behind,
 // facts are kept in the journal; nil is none, and pushes must then be sent again.
 func New(api client.Client, cache client.Reader, kept *journal.Journal) *Ledger {
-	l := &Ledger{api: api, cache: cache, journal: kept, pushed: newLastPush(api),
-		budgets: budgets{line: lineBudget, commit: commitBudget}}
+	l := &Ledger{api: api, cache: cache, journal: kept, pushed: newLastPush(api), asides: newAsides(), lookEvery: lookEvery}
 	l.lines = newLines(l.write)
 	return l
+}
+
+// NeedLeaderElection is false: every replica receives.
+func (l *Ledger) NeedLeaderElection() bool { return false }
+
+// Start drains the journal, and writes now and then what the Channels show of the pushes and
+// of what is set aside, until the context ends.
+func (l *Ledger) Start(ctx context.Context) error {
+	var draining sync.WaitGroup
+	if l.journal != nil {
+		draining.Go(func() { l.drain(ctx) })
+	}
+	defer draining.Wait()
+	ticker := time.NewTicker(l.lookEvery)
+	defer ticker.Stop()
+	for {
+		l.lookAside(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			l.pushed.write(ctx)
+		}
+	}
 }
 
 // Record makes the events of one push durable and says what became of them: on their
