@@ -69,8 +69,8 @@ func (l *Ledger) lookAside(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	var channels v1alpha1.ChannelList
-	if err := l.cache.List(ctx, &channels, client.UnsafeDisableDeepCopy); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "list the Channels, to show what is set aside")
+	err := l.cache.List(ctx, &channels, client.UnsafeDisableDeepCopy) // they are only read
+	if l.asides.log(ctx, types.NamespacedName{}, err); err != nil {
 		return
 	}
 	asked := map[types.NamespacedName]string{}
@@ -143,7 +143,7 @@ func (l *Ledger) tryAgain(ctx context.Context, asked string, of *aside) bool {
 	return true
 }
 
-// log says once what keeps a Channel from showing what it should.
+// log says once what keeps a Channel, or all, from showing what they should.
 func (a *asides) log(ctx context.Context, name types.NamespacedName, err error) {
 	if err == nil {
 		delete(a.trouble, name)
