@@ -35,7 +35,7 @@ const (
 // for one goroutine.
 type asides struct {
 	replica string
-	// asked is what requested-at of each Channel was at the last look; nil before the first.
+	// asked is what requested-at of each Channel was at the last look.
 	asked map[types.NamespacedName]string
 	// trouble is why a Channel does not show what it should, as it was logged last.
 	trouble map[types.NamespacedName]string
@@ -56,15 +56,10 @@ type aside struct {
 }
 
 // lookAside has the Channels show what the journal has set aside, and has it tried again
-// where a Channel's requested-at has changed. The first look only learns what that was: the
-// drain has just begun, and tries everything.
+// where a Channel's requested-at has changed.
 func (l *Ledger) lookAside(ctx context.Context) {
 	if l.journal == nil {
 		return
-	}
-	records := l.journal.Asides()
-	if stats := l.journal.Stats(); stats.Failed || stats.Asides != len(records) {
-		return // what there is is not known now
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
@@ -73,15 +68,16 @@ func (l *Ledger) lookAside(ctx context.Context) {
 	if l.asides.log(ctx, types.NamespacedName{}, err); err != nil {
 		return
 	}
+	records := l.journal.Asides()
+	if stats := l.journal.Stats(); stats.Failed || stats.Asides != len(records) {
+		return // what there is is not known now
+	}
 	asked := map[types.NamespacedName]string{}
 	ofChannels := asidesOf(records, l.asides.replica)
 	for i := range channels.Items {
 		channel := &channels.Items[i]
 		name := client.ObjectKeyFromObject(channel)
 		asked[name] = channel.Annotations[v1alpha1.AnnotationRequestedAt]
-		if l.asides.asked == nil {
-			continue
-		}
 		of := ofChannels[name]
 		delete(ofChannels, name)
 		l.asides.log(ctx, name, l.showAside(ctx, channel, of))
@@ -89,10 +85,8 @@ func (l *Ledger) lookAside(ctx context.Context) {
 			asked[name] = before
 		}
 	}
-	if l.asides.asked != nil {
-		for name := range ofChannels {
-			l.asides.log(ctx, name, errors.New("the Channel is not there"))
-		}
+	for name := range ofChannels {
+		l.asides.log(ctx, name, errors.New("the Channel is not there"))
 	}
 	l.asides.asked = asked
 }

@@ -68,12 +68,12 @@ func (l *Ledger) Start(ctx context.Context) error {
 	ticker := time.NewTicker(l.lookEvery)
 	defer ticker.Stop()
 	for {
-		l.lookAside(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
 			l.pushed.write(ctx)
+			l.lookAside(ctx)
 		}
 	}
 }

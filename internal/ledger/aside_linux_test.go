@@ -5,10 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -394,6 +398,54 @@ func TestWhatIsSetAsideIsShownWhenTheAPIServerIsBack(t *testing.T) {
 	if n := len(r.events.Events); n != 1 {
 		t.Errorf("%d events", n)
 	}
+}
+
+// While the journal's disk fails nobody knows what is set aside: what is shown stays.
+func TestWhatIsShownStaysWhileTheDiskFails(t *testing.T) {
+	b := open(t, "fliggy")
+	b.createChannel()
+	r := b.replica(t, "channel-operator-0")
+	r.keepAll(broken("5", "m-1"))
+	b.shows(map[string]int32{"channel-operator-0": 1})
+	file := filepath.Join(r.dir, "journal.db")
+	fail(t, file)
+	if err := r.journal.Put(t.Context(), "order/n/c/1", []byte("x")); !errors.Is(err, journal.ErrFailed) {
+		t.Fatal(err)
+	}
+	r.looked(5)
+	if entries := b.channel().Status.SetAside; len(entries) != 1 || !r.journal.Stats().Failed {
+		t.Errorf("shown: %+v; %+v", entries, r.journal.Stats())
+	}
+	if err := os.Rename(file+".away", file); err != nil {
+		t.Fatal(err)
+	}
+	r.comes("the journal heals", func() bool { return !r.journal.Stats().Failed })
+}
+
+// fail takes a file away under the process that has it open: writes to it fail, and so does
+// opening it again.
+func fail(t *testing.T, file string) {
+	t.Helper()
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = null.Close() }()
+	opened, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range opened {
+		if target, err := os.Readlink("/proc/self/fd/" + entry.Name()); err != nil || target != file {
+			continue
+		}
+		fd, err := strconv.Atoi(entry.Name())
+		if err := errors.Join(err, os.Rename(file, file+".away"), syscall.Dup3(int(null.Fd()), fd, syscall.O_CLOEXEC)); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	t.Fatalf("%s is not open", file)
 }
 
 // However much is set aside, and whatever a platform calls its orders, the Channel takes it,
