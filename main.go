@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -115,7 +116,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("make the manager: %w", err)
 	}
-	kept, err := openJournal(o.journalDir)
+	kept, err := openJournal(ctrl.Log, o.journalDir)
 	if err != nil {
 		return err
 	}
@@ -133,13 +134,18 @@ func run(ctx context.Context, o options) error {
 }
 
 // openJournal opens the journal, if there is to be one.
-func openJournal(dir string) (*journal.Journal, error) {
+func openJournal(log logr.Logger, dir string) (*journal.Journal, error) {
 	if dir == "" {
 		return nil, nil
 	}
 	opened, err := journal.Open(journal.Options{Dir: dir})
 	if err != nil {
 		return nil, fmt.Errorf("--journal-dir %s: %w", dir, err)
+	}
+	if opened.Stats().Torn {
+		log.Info("one of the two headers of the journal could not be read, and the other was taken: if the process or the node "+
+			"crashed in the midst of a write, nothing is lost; else look at the disk, for the last pushes may be missing from the journal, "+
+			"or be written twice, which changes nothing", "dir", dir)
 	}
 	return opened, nil
 }
@@ -187,6 +193,7 @@ func assemble(ctx context.Context, mgr ctrl.Manager, config *rest.Config, o opti
 	}
 	book := ledger.New(direct, mgr.GetCache(), kept)
 	book.LimitDrainTime(o.maxDrainTime)
+	book.Events = mgr.GetEventRecorder("channel-operator")
 	registry := accounts.NewRegistry(accounts.Options{
 		Adapters: adapters, Channels: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Writer: direct,
 		RoundTripper: platform.NewRoundTripper(o.allowPrivate), AllowPrivate: o.allowPrivate,

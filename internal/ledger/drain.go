@@ -18,8 +18,6 @@ const (
 	drainRound = 5 * time.Second
 	// firstDrainRetry and lastDrainRetry bound the pause when the API server fails.
 	firstDrainRetry, lastDrainRetry = 250 * time.Millisecond, 5 * time.Second
-	// maxAsideReason is how much of a refusal is kept.
-	maxAsideReason = 1024
 )
 
 // drain writes what the journal keeps on its objects, until the context ends. What was set
@@ -59,11 +57,7 @@ func (l *Ledger) drain(ctx context.Context) {
 }
 
 func (l *Ledger) restore(ctx context.Context) {
-	var seqs []uint64
-	for _, aside := range l.journal.Asides() {
-		seqs = append(seqs, aside.Seq)
-	}
-	if err := l.journal.Restore(seqs...); err != nil {
+	if err := l.journal.Restore(seqsOf(l.journal.Asides())...); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "what is set aside in the journal is not tried again")
 	}
 }
@@ -201,8 +195,7 @@ func firstOf(failures []error) error {
 
 // setAside takes a record out of the way, and says so: somebody must look at it.
 func (l *Ledger) setAside(ctx context.Context, record journal.Record, f fact, why error) error {
-	ctrl.LoggerFrom(ctx).Error(why, "a push that was acknowledged cannot be recorded, and is set aside in the journal until the next start",
+	ctrl.LoggerFrom(ctx).Error(why, "a push that was acknowledged cannot be recorded, and is set aside in the journal until somebody asks for it",
 		"object", f.Object.String(), "namespace", f.Object.Namespace, "receivedAt", record.At, "record", record.Seq)
-	reason := why.Error()
-	return l.journal.SetAside(record.Seq, reason[:min(len(reason), maxAsideReason)])
+	return l.journal.SetAside(record.Seq, reasonOf(why))
 }

@@ -19,16 +19,13 @@ const (
 	commitBudget = 2 * time.Second
 )
 
-// budgets are how long the API server has.
-type budgets struct{ line, commit time.Duration }
-
 // maxBacklog is how many records of a Channel the journal may keep while others of it still
 // go to the API server: beyond, they would only stand in line behind those.
 const maxBacklog = maxWrites
 
 // enter puts a fact in line, unless it would stand there for too long.
 func (l *Ledger) enter(ctx context.Context, f fact) *waiting {
-	if l.journal.UseOf(f.Object.channel().String()).Records > maxBacklog || l.lines.ahead(f.Object) > l.budgets.line {
+	if l.journal.UseOf(f.Object.channel().String()).Records > maxBacklog || l.lines.ahead(f.Object) > lineBudget {
 		return &waiting{fact: f}
 	}
 	return l.lines.join(ctx, f)
@@ -41,7 +38,7 @@ func (l *Ledger) settle(ctx context.Context, w *waiting) result {
 	if w.done == nil { // it is in no line
 		return l.keep(ctx, w.fact, errBehind)
 	}
-	line, commit := time.NewTimer(time.Until(w.at.Add(l.budgets.line))), time.NewTimer(time.Until(w.at.Add(l.budgets.commit)))
+	line, commit := time.NewTimer(time.Until(w.at.Add(lineBudget))), time.NewTimer(time.Until(w.at.Add(commitBudget)))
 	defer line.Stop()
 	defer commit.Stop()
 	for {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/recorder"
 
 	"github.com/laidoulaile/channel-operator/internal/accounts"
 	"github.com/laidoulaile/channel-operator/internal/journal"
@@ -27,15 +28,22 @@ import (
 // no push can block those that come after it.
 const maxAhead = 10 * time.Minute
 
+// lookEvery is how often it is looked at what is due on the Channels.
+const lookEvery = 5 * time.Second
+
 // Ledger writes facts. It is safe for concurrent use.
 type Ledger struct {
-	api     client.Client
-	cache   client.Reader
-	journal *journal.Journal // nil: there is none
-	budgets budgets
-	pushed  *lastPush
-	lines   *lines
-	seeing  atomic.Bool // the cache is filled
+	// Events tells of what is set aside; nil: nobody is told. It is set before Start.
+	Events recorder.EventRecorder
+
+	api       client.Client
+	cache     client.Reader
+	journal   *journal.Journal // nil: there is none
+	pushed    *lastPush
+	asides    *asides
+	lookEvery time.Duration
+	lines     *lines
+	seeing    atomic.Bool // the cache is filled
 	// inHand are the pushes that wait for their answer.
 	inHand atomic.Int64
 	// What follows is there with a journal only.
@@ -48,14 +56,39 @@ type Ledger struct {
 // the cache, which must have AddIndexes' indexes. Where the API server is away or behind,
 // facts are kept in the journal; nil is none, and pushes must then be sent again.
 func New(api client.Client, cache client.Reader, kept *journal.Journal) *Ledger {
-	l := &Ledger{api: api, cache: cache, journal: kept, pushed: newLastPush(api),
-		budgets: budgets{line: lineBudget, commit: commitBudget}}
+	l := &Ledger{api: api, cache: cache, journal: kept, pushed: newLastPush(api), asides: newAsides(), lookEvery: lookEvery}
 	l.lines = newLines(l.write)
 	if kept != nil {
 		l.admission, l.stuck = newAdmission(kept.MaxBytes()), newStuck()
 		kept.Admit(channelOf, l.admission.admits)
 	}
 	return l
+}
+
+// NeedLeaderElection is false: every replica receives.
+func (l *Ledger) NeedLeaderElection() bool { return false }
+
+// Start drains the journal, and writes now and then what the Channels show of the pushes and
+// of what is set aside, until the context ends. The manager calls it when its caches are
+// filled.
+func (l *Ledger) Start(ctx context.Context) error {
+	l.seeing.Store(true)
+	var draining sync.WaitGroup
+	if l.journal != nil {
+		draining.Go(func() { l.drain(ctx) })
+	}
+	defer draining.Wait()
+	ticker := time.NewTicker(l.lookEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			l.pushed.write(ctx)
+			l.lookAside(ctx)
+		}
+	}
 }
 
 // Record makes the events of one push durable and says what became of them: on their
