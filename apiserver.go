@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -20,9 +21,9 @@ import (
 // mapper tells the resources of the kinds that are read and written here. They are known,
 // so the API server need not be asked: it may be away. (Events and the lease are written by
 // clients of their own, which know their resources too.)
-func mapper(*rest.Config, *http.Client) (meta.RESTMapper, error) {
+func mapper(*rest.Config, *http.Client) (meta.RESTMapper, error) { //nolint:forbidigo // it is given one, and does not use it
 	scheme := newScheme()
-	known := meta.NewDefaultRESTMapper(nil)
+	known := meta.NewDefaultRESTMapper([]schema.GroupVersion{v1alpha1.SchemeGroupVersion, corev1.SchemeGroupVersion})
 	for _, object := range []client.Object{&v1alpha1.Channel{}, &v1alpha1.ProductSync{}, &v1alpha1.OrderVoucher{}, &corev1.Secret{}} {
 		kind, err := apiutil.GVKForObject(object, scheme)
 		if err != nil {

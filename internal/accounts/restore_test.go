@@ -72,7 +72,12 @@ func (k *kept) runs() (stop func()) {
 	ctx, cancel := context.WithCancel(k.Context())
 	done := make(chan error, 1)
 	go func() { done <- k.Start(ctx) }()
-	return func() { cancel(); <-done }
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			k.Errorf("Start: %v", err)
+		}
+	}
 }
 
 // restored restarts without the API server.

@@ -3,6 +3,7 @@ package faults
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -107,10 +108,11 @@ func TestTheCopyIsForgottenWhereTheAPIServerKnowsBetter(t *testing.T) {
 	})
 	m.next(t, sender, "7700221")
 	w.eventually(func() error {
-		if names, err := w.copied(); err != nil || strings.Contains(names, `"gone"`) || !strings.Contains(names, `"stays"`) {
-			return fmt.Errorf("the copy: %v", err)
+		names, err := w.copied()
+		if err == nil && (strings.Contains(names, `"gone"`) || !strings.Contains(names, `"stays"`)) {
+			err = errors.New("the copy is not as the API server has it")
 		}
-		return nil
+		return err
 	})
 }
 
