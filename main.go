@@ -25,7 +25,6 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
@@ -173,12 +172,7 @@ func managerOptions(o options) ctrl.Options {
 		LeaderElectionNamespace:       o.leaderElectNamespace,
 		LeaderElectionReleaseOnCancel: true, // the process ends right after
 		GracefulShutdownTimeout:       ptr.To(shutdownTimeout),
-		Cache: cache.Options{
-			DefaultTransform: cache.TransformStripManagedFields(),
-			ByObject: map[client.Object]cache.ByObject{
-				&v1alpha1.OrderVoucher{}: {Transform: stripSealed},
-			},
-		},
+		Cache:                         controllers.CacheOptions(),
 		Client: client.Options{Cache: &client.CacheOptions{
 			// A look builds on the status that the look before wrote: from a cache that does not
 			// show it yet, what was just learned would be taken back.
@@ -187,21 +181,6 @@ func managerOptions(o options) ctrl.Options {
 			DisableFor: []client.Object{&corev1.Secret{}},
 		}},
 	}
-}
-
-// stripSealed keeps out of memory what the controllers never look at. Nothing is ever
-// written back from a cached object whole.
-func stripSealed(object any) (any, error) {
-	if voucher, ok := object.(*v1alpha1.OrderVoucher); ok {
-		voucher.ManagedFields = nil
-		for i := range voucher.Spec.Notifications {
-			voucher.Spec.Notifications[i].Sealed = ""
-			if reply := voucher.Spec.Notifications[i].Reply; reply != nil {
-				reply.Sealed = ""
-			}
-		}
-	}
-	return object, nil
 }
 
 // assemble wires accounts, ledger, push server and controllers into the manager.

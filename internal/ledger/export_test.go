@@ -28,3 +28,6 @@ var HashedName = hashedName
 
 // ReasonOf is what is kept of why a record is refused.
 var ReasonOf = reasonOf
+
+// Seeing reports whether the ledger looks into its cache.
+func (l *Ledger) Seeing() bool { return l.seeing.Load() }

@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -42,6 +43,7 @@ type Ledger struct {
 	asides    *asides
 	lookEvery time.Duration
 	lines     *lines
+	seeing    atomic.Bool // the cache is filled
 }
 
 // New makes a Ledger that writes with a client. The client must not read from a cache:
@@ -58,8 +60,10 @@ func New(api client.Client, cache client.Reader, kept *journal.Journal) *Ledger 
 func (l *Ledger) NeedLeaderElection() bool { return false }
 
 // Start drains the journal, and writes now and then what the Channels show of the pushes and
-// of what is set aside, until the context ends.
+// of what is set aside, until the context ends. The manager calls it when its caches are
+// filled.
 func (l *Ledger) Start(ctx context.Context) error {
+	l.seeing.Store(true)
 	var draining sync.WaitGroup
 	if l.journal != nil {
 		draining.Go(func() { l.drain(ctx) })

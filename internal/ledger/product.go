@@ -208,7 +208,7 @@ func (l *Ledger) upsertProduct(ctx context.Context, o object, announced v1alpha1
 	create := func(ctx context.Context, name string) error {
 		return l.api.Create(ctx, &v1alpha1.ProductSync{ObjectMeta: o.meta(name), Spec: spec})
 	}
-	return upsert(ctx, o, patch, create)
+	return l.upsert(ctx, o, patch, create)
 }
 
 // EnsureProduct makes the object of a product that discovery found, if it is not there.

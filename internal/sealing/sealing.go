@@ -62,8 +62,7 @@ func NewSealer(recipients []string, codeKey []byte) (*Sealer, error) {
 // Seal encrypts a body to the recipients: base64 of the age file over exactly these bytes.
 func (s *Sealer) Seal(body []byte) (string, error) {
 	var sealed bytes.Buffer
-	text := base64.NewEncoder(base64.StdEncoding, &sealed)
-	plain, err := age.Encrypt(text, s.recipients...)
+	plain, err := age.Encrypt(&sealed, s.recipients...)
 	if err != nil {
 		return "", fmt.Errorf("seal: %w", err)
 	}
@@ -73,10 +72,7 @@ func (s *Sealer) Seal(body []byte) (string, error) {
 	if err := plain.Close(); err != nil {
 		return "", fmt.Errorf("seal: %w", err)
 	}
-	if err := text.Close(); err != nil {
-		return "", fmt.Errorf("seal: %w", err)
-	}
-	return sealed.String(), nil
+	return base64.StdEncoding.EncodeToString(sealed.Bytes()), nil
 }
 
 // CodeID is a keyed hash of a voucher code: equal codes have equal ids, and without
