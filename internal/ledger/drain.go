@@ -195,7 +195,8 @@ func firstOf(failures []error) error {
 
 // setAside takes a record out of the way, and says so: somebody must look at it.
 func (l *Ledger) setAside(ctx context.Context, record journal.Record, f fact, why error) error {
-	ctrl.LoggerFrom(ctx).Error(why, "a push that was acknowledged cannot be recorded, and is set aside in the journal until somebody asks for it",
-		"object", f.Object.String(), "namespace", f.Object.Namespace, "receivedAt", record.At, "record", record.Seq)
-	return l.journal.SetAside(record.Seq, reasonOf(why))
+	reason := reasonOf(why)
+	ctrl.LoggerFrom(ctx).Error(nil, "a push that was acknowledged cannot be recorded, and is set aside in the journal until somebody asks for it",
+		"why", reason, "object", f.Object.String(), "namespace", f.Object.Namespace, "receivedAt", record.At, "record", record.Seq)
+	return l.journal.SetAside(record.Seq, reason)
 }
