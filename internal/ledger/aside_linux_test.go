@@ -51,15 +51,15 @@ type replica struct {
 func (b *book) replica(t *testing.T, name string) *replica {
 	t.Helper()
 	r := &replica{kept: &kept{book: &book{TB: t, api: b.api, account: b.account}, server: &switched{}, dir: t.TempDir()}, name: name}
-	r.begin(t, time.Now)
+	r.begin(t)
 	return r
 }
 
 // begin starts the replica as a new process does.
-func (r *replica) begin(t *testing.T, now func() time.Time) {
+func (r *replica) begin(t *testing.T) {
 	t.Helper()
 	var err error
-	if r.journal, err = journal.Open(journal.Options{Dir: r.dir, Now: now}); err != nil {
+	if r.journal, err = journal.Open(journal.Options{Dir: r.dir}); err != nil {
 		t.Fatal(err)
 	}
 	api := interceptor.NewClient(r.server.client(t).(client.WithWatch), interceptor.Funcs{
@@ -345,7 +345,7 @@ func TestNextProcessTakesBackWhatTheLastOneShowed(t *testing.T) {
 	}
 	r.stop()
 	free()
-	r.begin(t, time.Now)
+	r.begin(t)
 	b.shows(map[string]int32{})
 	if n := b.order("fliggy-6").Spec.Notifications; len(n) != 1 {
 		t.Errorf("%d notifications, want 1", len(n))
@@ -364,22 +364,6 @@ func TestWhatIsSetAsideOfAChannelThatIsGone(t *testing.T) {
 	}
 	b.createChannel()
 	b.shows(map[string]int32{"channel-operator-0": 1})
-}
-
-// A namespace that is gone is no refusal for ever: it is set aside when it is an hour old.
-func TestWhatIsRefusedForAnHourIsShown(t *testing.T) {
-	b := open(t, "fliggy")
-	r := b.replica(t, "channel-operator-0")
-	r.stop()
-	r.begin(t, func() time.Time { return time.Now().Add(-2 * time.Hour) })
-	home := b.account.Namespace
-	b.account.Namespace = "nowhere-at-all"
-	r.keepAll(told("5", "m-1"))
-	r.comes("it is set aside", func() bool { return r.journal.Stats().Asides == 1 })
-	if reason := r.journal.Asides()[0].Reason; reason != `NotFound: namespaces "nowhere-at-all" not found` {
-		t.Errorf("reason %q", reason)
-	}
-	b.account.Namespace = home
 }
 
 // As long as the API server fails it is tried again, and logged once.
