@@ -140,9 +140,9 @@ func TestTheBookFindsWhatIsLost(t *testing.T) {
 
 func TestARatioIsOfTheSameRound(t *testing.T) {
 	var w Workload
-	w.add(measured{tally: tally{acknowledged: 900, elapsed: time.Second}, journal: 450, requests: requests{Writes: 1800, Refused: 900}, settled: 3 * time.Second}, 300)
+	w.add(measured{tally: tally{acknowledged: 900, elapsed: time.Second}, journal: 450, requests: requests{Writes: 1801, Refused: 900, ByKind: map[string]int{products: 900, orders: 900, "channels": 1}}, settled: 3 * time.Second}, 300)
 	if w.AcknowledgedRatio.Median != 3 || w.CommittedRatio.Median != 1.5 || w.Journal.Median != 0.5 || w.Writes.Median != 2 ||
-		w.Requests.Median != 3 || w.SettledRatio.Median != 1 {
+		w.Requests.Median != 3 || w.ChannelWrites != 1 || w.SettledRatio.Median != 1 {
 		t.Errorf("%+v", w)
 	}
 }

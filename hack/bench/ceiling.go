@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // rawWorkers is how many writes the plain client has under way.
@@ -168,6 +170,9 @@ func (r *raw) round(ctx context.Context, duration time.Duration, status, withOrd
 		return nil, err
 	}
 	rates[names[0]] = rate
+	if made, err = r.atLeast(ctx, made, func(n int) error { return r.creating(products, r.products, status)(ctx, n) }); err != nil {
+		return nil, err
+	}
 	_, rates[names[1]], err = r.measure(ctx, names[1], duration, r.patching(r.products, made, status))
 	r.products += made
 	if err != nil || !withOrders {
@@ -178,9 +183,26 @@ func (r *raw) round(ctx context.Context, duration time.Duration, status, withOrd
 		return nil, err
 	}
 	rates[names[2]] = rate
+	if made, err = r.atLeast(ctx, made, func(n int) error { return r.creating(orders, r.orders, status)(ctx, n) }); err != nil {
+		return nil, err
+	}
 	_, rates[names[3]], err = r.measure(ctx, names[3], duration, r.appending(r.orders, made, status))
 	r.orders += made
 	return rates, err
+}
+
+// fewestDistinct is how many objects there must be at least, so that no two of the workers
+// ever write the same one at a time.
+const fewestDistinct = 4 * rawWorkers
+
+// atLeast makes as many objects as are missing, unmeasured.
+func (r *raw) atLeast(ctx context.Context, made int, create func(n int) error) (int, error) {
+	group, _ := errgroup.WithContext(ctx)
+	group.SetLimit(rawWorkers)
+	for n := made; n < fewestDistinct; n++ {
+		group.Go(func() error { return create(n) })
+	}
+	return max(made, fewestDistinct), group.Wait()
 }
 
 // one has all workers patch the same product.

@@ -134,7 +134,8 @@ func productOf(id string) platformtest.Product {
 	return p
 }
 
+// orderOf is an order as the pushes about it leave it: both codes are used.
 func orderOf(id string) platformtest.Order {
 	return platformtest.Order{ID: id, OutOrderID: outOrderID(id), ProductID: "88", Quantity: 2, Price: 35050, Status: platformtest.FliggyTicketed,
-		CreatedAt: time.Now().Add(-time.Hour), Codes: []platformtest.OrderCode{{Code: codeOf(id, 1), Persons: 1}, {Code: codeOf(id, 2), Persons: 1}}}
+		CreatedAt: time.Now().Add(-time.Hour), Codes: []platformtest.OrderCode{{Code: codeOf(id, 1), Persons: 1, Used: 1}, {Code: codeOf(id, 2), Persons: 1, Used: 1}}}
 }

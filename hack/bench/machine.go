@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -26,7 +25,6 @@ type Machine struct {
 	FsyncP99   float64 `json:"fsyncP99"`
 	Go         string  `json:"go"`
 	Kubernetes string  `json:"kubernetes,omitempty"`
-	Etcd       string  `json:"etcd,omitempty"`
 	Commit     string  `json:"commit"`
 	Date       string  `json:"date"`
 }
@@ -134,15 +132,6 @@ func commit(ctx context.Context) string {
 		return "unknown"
 	}
 	return strings.TrimSpace(string(out))
-}
-
-// freeGiB is the room on the disk that a directory is on.
-func freeGiB(dir string) (int, error) {
-	var stat syscall.Statfs_t
-	if err := syscall.Statfs(dir, &stat); err != nil {
-		return 0, err
-	}
-	return int(stat.Bavail * uint64(stat.Bsize) >> 30), nil
 }
 
 // versions notes what runs in the stack.

@@ -244,8 +244,10 @@ func (w *Workload) add(m measured, ceiling float64) {
 	w.P99.add(times.P99)
 	w.Max.add(times.Max)
 	w.Curve = times.Curve
-	w.Writes.add(per(float64(m.requests.Writes), acknowledged))
-	w.Requests.add(per(float64(m.requests.Writes+m.requests.Refused), acknowledged))
+	writes := writesOfObjects(m.requests)
+	w.Writes.add(per(float64(writes), acknowledged))
+	w.Requests.add(per(float64(writes+m.requests.Refused), acknowledged))
+	w.ChannelWrites += m.requests.Writes - writes
 	w.Events.add(per(float64(m.requests.Events), acknowledged))
 	w.Journal.add(per(float64(m.journal), acknowledged))
 	w.Drain.add(m.drain.Seconds())

@@ -57,11 +57,14 @@ type Workload struct {
 	// Curve is the distribution of the reply times of the last round.
 	Curve []float64 `json:"curve,omitempty"`
 
-	// Writes that the API server took for one acknowledged push, status writes included;
-	// Requests are all that were tried; Events are written beside them.
+	// Writes of products and orders that the API server took for one acknowledged push,
+	// status writes included; Requests are all that were tried; Events are written beside
+	// them. ChannelWrites are those of the Channel, in all rounds.
 	Writes   Series `json:"writes"`
 	Requests Series `json:"requests"`
 	Events   Series `json:"events"`
+
+	ChannelWrites int `json:"channelWrites"`
 	// Journal is the share of the acknowledgements that came from the journal.
 	Journal Series `json:"journal"`
 	// Drain is how many seconds after the last reply the journal was empty.

@@ -215,12 +215,17 @@ func assets() string {
 	return filepath.Join("bin", "k8s")
 }
 
+// Polls come the more seldom the longer they last: they take from what is measured.
+const (
+	firstPoll, lastPoll = 10 * time.Millisecond, 500 * time.Millisecond
+	pollShare           = 20 // of the time it took so far
+)
+
 // until polls a condition, and says what it last lacked if it never holds.
 func until(ctx context.Context, timeout time.Duration, condition func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
+	start := time.Now()
 	var lacked error
 	for {
 		err := condition(ctx)
@@ -230,10 +235,8 @@ func until(ctx context.Context, timeout time.Duration, condition func(context.Co
 		if lacked == nil || ctx.Err() == nil { // what is cut off says nothing
 			lacked = err
 		}
-		select {
-		case <-ctx.Done():
+		if !sleep(ctx, min(max(time.Since(start)/pollShare, firstPoll), lastPoll)) {
 			return errors.Join(lacked, context.Cause(ctx))
-		case <-tick.C:
 		}
 	}
 }

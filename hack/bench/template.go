@@ -17,6 +17,8 @@ import (
 type templates struct {
 	product v1alpha1.ProductSync
 	order   v1alpha1.OrderVoucher
+	// later is the notification of a later push about the order.
+	later v1alpha1.Notification
 	// statusSize of the product, in bytes of JSON.
 	statusSize int
 	// createProduct and createOrder are the bodies of creates, with the template's id.
@@ -34,7 +36,7 @@ func (s *stack) makeTemplates(ctx context.Context) (*templates, error) {
 	defer s.stopManager()
 	sender := newSender(s.push, 1)
 	defer sender.close()
-	for _, p := range []push{productPush(templateProduct, time.Now().Add(-2*time.Hour).UnixMilli()), orderPush(templateOrder, 0)} {
+	for _, p := range []push{productPush(templateProduct, time.Now().Add(-2*time.Hour).UnixMilli()), orderPush(templateOrder, 0), orderPush(templateOrder, 1)} {
 		if err := until(ctx, startTimeout, func(ctx context.Context) error {
 			if what, err := sender.send(ctx, p); what != acknowledged {
 				return fmt.Errorf("a push is not acknowledged: %w", err)
@@ -75,6 +77,7 @@ func (s *stack) warm(ctx context.Context, sender *sender) error {
 
 // read takes both, once they are settled.
 func (t *templates) read(ctx context.Context, a *api) error {
+	t.product, t.order = v1alpha1.ProductSync{}, v1alpha1.OrderVoucher{}
 	for path, into := range map[string]any{
 		collection(products, objectName(templateProduct)): &t.product,
 		collection(orders, objectName(templateOrder)):     &t.order,
@@ -86,6 +89,11 @@ func (t *templates) read(ctx context.Context, a *api) error {
 	if !isReady(t.product.Status.Conditions) || !isReady(t.order.Status.Conditions) {
 		return fmt.Errorf("the templates are not Ready: %+v, %+v", t.product.Status.Conditions, t.order.Status.Conditions)
 	}
+	if len(t.order.Spec.Notifications) != 2 || t.order.Status.ObservedGeneration != t.order.Generation {
+		return fmt.Errorf("the order has %d notifications, and its status is of generation %d", len(t.order.Spec.Notifications), t.order.Status.ObservedGeneration)
+	}
+	t.later = t.order.Spec.Notifications[1]
+	t.order.Spec.Notifications = t.order.Spec.Notifications[:1]
 	status, err := json.Marshal(t.product.Status)
 	if err != nil {
 		return err
@@ -148,7 +156,7 @@ func (t *templates) appendBody(id string, nth int) []byte {
 		Path  string `json:"path"`
 		Value any    `json:"value"`
 	}
-	notification := t.order.Spec.Notifications[0]
+	notification := t.later
 	notification.ID = fmt.Sprintf("o-%s-%d", id, nth)
 	body, err := json.Marshal([]op{
 		{"replace", "/spec/channelRef/name", t.order.Spec.ChannelRef.Name},

@@ -5,6 +5,7 @@ import (
 	"image/color"
 	"math"
 	"slices"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -74,15 +75,17 @@ func rectangle(left, right, bottom, top float64) (*plotter.Polygon, error) {
 	return plotter.NewPolygon(plotter.XYs{{X: left, Y: bottom}, {X: left, Y: top}, {X: right, Y: top}, {X: right, Y: bottom}})
 }
 
-func label(w workload) string { return fmt.Sprintf("%s, %d", w.Name, w.Connections) }
+func label(w workload) string {
+	return fmt.Sprintf("%s, %d", strings.TrimPrefix(w.Name, "distinct "), w.Connections)
+}
 
 // replies are the distributions of the reply times.
 func replies(r results) (*plot.Plot, error) {
 	p := newPlot("Reply times, received and recorded", "ms (logarithmic)", "share of the pushes answered")
 	var lines int
 	for _, w := range slices.Concat(r.Throughput, r.Unlimited) {
-		if w.Controllers || len(w.Curve) == 0 {
-			continue
+		if w.Controllers || len(w.Curve) == 0 || strings.Contains(w.Name, "first push") || w.Name == "zipf mix" {
+			continue // as many lines as can be told apart
 		}
 		if err := addCurve(p, label(w), w.Curve, lines); err != nil {
 			return nil, err
@@ -195,6 +198,7 @@ func burstTimeline(r results) (*plot.Plot, error) {
 		p.Legend.Add(line.name, drawn)
 	}
 	p.Y.Min, p.Y.Max = 0, 1.35*top
+	p.Legend.Left = false
 	return p, nil
 }
 

@@ -1,7 +1,7 @@
-// Plot draws the results of a benchmark as SVG. It has a module of its own, so that the
+// Plot draws the results of a benchmark. It has a module of its own, so that the
 // product's holds no drawing library.
 //
-//	plot RESULTS.json DIR
+//	plot RESULTS.json DIR [svg|png]
 package main
 
 import (
@@ -15,17 +15,21 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: plot RESULTS.json DIR")
+	if len(os.Args) < 3 || len(os.Args) > 4 {
+		fmt.Fprintln(os.Stderr, "usage: plot RESULTS.json DIR [svg|png]")
 		os.Exit(2)
 	}
-	if err := run(os.Args[1], os.Args[2]); err != nil {
+	format := "svg"
+	if len(os.Args) == 4 {
+		format = os.Args[3]
+	}
+	if err := run(os.Args[1], os.Args[2], format); err != nil {
 		fmt.Fprintln(os.Stderr, "plot:", err)
 		os.Exit(1)
 	}
 }
 
-func run(file, dir string) error {
+func run(file, dir, format string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
@@ -51,7 +55,7 @@ func run(file, dir string) error {
 		if p == nil { // nothing of it was measured
 			continue
 		}
-		if err := p.Save(drawing.width, drawing.height, filepath.Join(dir, drawing.file+".svg")); err != nil {
+		if err := p.Save(drawing.width, drawing.height, filepath.Join(dir, drawing.file+"."+format)); err != nil {
 			return err
 		}
 	}
