@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -107,11 +108,7 @@ const (
 
 // collection is the path of all objects of a kind, or of one if a name is given.
 func collection(kind string, name ...string) string {
-	path := "/apis/" + v1alpha1.SchemeGroupVersion.String() + "/namespaces/" + namespace + "/" + kind
-	for _, part := range name {
-		path += "/" + part
-	}
-	return path
+	return strings.Join(append([]string{"/apis", v1alpha1.SchemeGroupVersion.String(), "namespaces", namespace, kind}, name...), "/")
 }
 
 // pageOfList is how many objects are listed at a time.

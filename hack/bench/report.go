@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -42,14 +43,7 @@ func (r *Results) Took() string {
 // Whole tells whether all sections were run, and in earnest.
 func (r *Results) Whole() bool { return len(r.Sections) == 5 && !r.Quick }
 
-func hasSection(r *Results, n int) bool {
-	for _, there := range r.Sections {
-		if there == n {
-			return true
-		}
-	}
-	return false
-}
+func hasSection(r *Results, n int) bool { return slices.Contains(r.Sections, n) }
 
 // write writes results.json, README.md and the plots.
 func (r *Results) write(ctx context.Context, dir string) error {

@@ -69,7 +69,7 @@ func (s *stack) begin(ctx context.Context) error {
 		{"apply", "-k", filepath.Join("config", "crd")},
 		{"wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"},
 	} {
-		if _, err := s.kubectl(ctx, "", args...); err != nil {
+		if err := s.kubectl(ctx, "", args...); err != nil {
 			return err
 		}
 	}
@@ -110,7 +110,7 @@ func (s *stack) openChannel(ctx context.Context) error {
 	s.front = newFront(fake)
 	s.server = &http.Server{Handler: s.front}
 	go func() { _ = s.server.Serve(listener) }()
-	_, err = s.kubectl(ctx, fmt.Sprintf(`
+	return s.kubectl(ctx, fmt.Sprintf(`
 apiVersion: v1
 kind: Namespace
 metadata: {name: %[1]s}
@@ -130,7 +130,6 @@ spec:
   credentialsRef: {name: fliggy-credentials}
   limits: {requestsPerSecond: 1000, burst: 1000, concurrency: 100}
 `, namespace, fake.PrivateKey(), v1alpha1.SchemeGroupVersion, channel, account, listener.Addr()), "apply", "-f", "-")
-	return err
 }
 
 // close ends everything, the last first: the manager needs the API server to say goodbye.
@@ -186,25 +185,24 @@ const leaseName = "channel-operator." + v1alpha1.GroupName
 
 // holdLease makes somebody the leader for an hour; nobody, if holder is empty.
 func (s *stack) holdLease(ctx context.Context, holder string) error {
-	_, err := s.kubectl(ctx, fmt.Sprintf(`
+	return s.kubectl(ctx, fmt.Sprintf(`
 apiVersion: coordination.k8s.io/v1
 kind: Lease
 metadata: {name: %s, namespace: %s}
 spec: {holderIdentity: %q, leaseDurationSeconds: 3600, renewTime: %q}
 `, leaseName, namespace, holder, time.Now().UTC().Format("2006-01-02T15:04:05.000000Z")), "apply", "--server-side", "--force-conflicts", "-f", "-")
-	return err
 }
 
-// kubectl runs kubectl with an input and gives what it prints.
-func (s *stack) kubectl(ctx context.Context, input string, args ...string) (string, error) {
+// kubectl runs kubectl with an input.
+func (s *stack) kubectl(ctx context.Context, input string, args ...string) error {
 	cmd := exec.CommandContext(ctx, filepath.Join(assets(), "kubectl"), append([]string{"--kubeconfig", s.kubeconfig()}, args...)...)
 	cmd.Stdin = strings.NewReader(input)
-	var out, problems bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &problems
+	var problems bytes.Buffer
+	cmd.Stderr = &problems
 	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("kubectl %s: %w: %s", args[0], err, strings.TrimSpace(problems.String()))
+		return fmt.Errorf("kubectl %s: %w: %s", args[0], err, strings.TrimSpace(problems.String()))
 	}
-	return out.String(), nil
+	return nil
 }
 
 // assets is where kubectl is.
