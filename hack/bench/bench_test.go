@@ -194,12 +194,12 @@ func TestTheWatcherTimesWhatItSees(t *testing.T) {
 	}
 }
 
-func TestSectionsAreRead(t *testing.T) {
-	if got, err := parseSections("3, 1,3"); err != nil || len(got) != 2 || got[0] != 1 || got[1] != 3 {
+func TestListsOfNumbersAreRead(t *testing.T) {
+	if got, err := parseNumbers("-sections", "3, 1,3", 1, 5); err != nil || len(got) != 2 || got[0] != 1 || got[1] != 3 {
 		t.Errorf("%v, %v", got, err)
 	}
 	for _, bad := range []string{"", "6", "0", "1,", "x"} {
-		if got, err := parseSections(bad); err == nil {
+		if got, err := parseNumbers("-sections", bad, 1, 5); err == nil {
 			t.Errorf("%q gives %v", bad, got)
 		}
 	}

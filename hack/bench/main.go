@@ -80,7 +80,7 @@ type bench struct {
 
 // options are the flags.
 type options struct {
-	sections, out, dir string
+	sections, out, dir, sizes string
 	rounds             int
 	quick, keep        bool
 }
@@ -91,6 +91,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 3, "How often everything is measured, the plain client and ours in turn.")
 	flag.StringVar(&o.out, "out", "", "Folder for README.md, results.json and plots (default docs/benchmarks for a whole run, else a temporary one).")
 	flag.StringVar(&o.dir, "dir", "", "Folder, on a disk, under which etcd and the journal have their data (default the system's temporary folder).")
+	flag.StringVar(&o.sizes, "sizes", "", "How many products section 5 has, growing, separated by commas (default 10000,100000).")
 	flag.BoolVar(&o.quick, "quick", false, "A smoke run of one round: everything once and short, to a temporary folder.")
 	flag.BoolVar(&o.keep, "keep", false, "Leave the logs and data.")
 	flag.Parse()
@@ -103,7 +104,7 @@ func main() {
 }
 
 func run(ctx context.Context, o options) (err error) {
-	sections, err := parseSections(o.sections)
+	sections, err := parseNumbers("-sections", o.sections, 1, 5)
 	if err != nil {
 		return err
 	}
@@ -128,6 +129,11 @@ func run(ctx context.Context, o options) (err error) {
 	if o.quick {
 		b.plan, b.rounds = quickPlan, 1
 	}
+	if o.sizes != "" {
+		if b.plan.sizes, err = parseNumbers("-sizes", o.sizes, 2, 900_000); err != nil {
+			return err
+		}
+	}
 	start := time.Now()
 	if b.results.Machine, err = describeMachine(ctx, dir); err != nil {
 		return err
@@ -146,18 +152,18 @@ func run(ctx context.Context, o options) (err error) {
 	return nil
 }
 
-// parseSections reads a list of sections.
-func parseSections(list string) ([]int, error) {
-	var sections []int
+// parseNumbers reads a list of numbers between two bounds, and sorts it.
+func parseNumbers(name, list string, least, most int) ([]int, error) {
+	var numbers []int
 	for text := range strings.SplitSeq(list, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(text))
-		if err != nil || n < 1 || n > 5 {
-			return nil, fmt.Errorf("-sections %q: sections are 1 to 5, separated by commas", list)
+		if err != nil || n < least || n > most {
+			return nil, fmt.Errorf("%s %q: numbers from %d to %d, separated by commas", name, list, least, most)
 		}
-		sections = append(sections, n)
+		numbers = append(numbers, n)
 	}
-	slices.Sort(sections)
-	return slices.Compact(sections), nil
+	slices.Sort(numbers)
+	return slices.Compact(numbers), nil
 }
 
 // outFolder is where the results go: a part of a run, or a quick one, does not replace a
@@ -166,7 +172,7 @@ func outFolder(o options, sections []int) (string, error) {
 	switch {
 	case o.out != "":
 		return o.out, os.MkdirAll(o.out, 0o755)
-	case o.quick || len(sections) < 5:
+	case o.quick || len(sections) < 5 || o.sizes != "":
 		return os.MkdirTemp("", "channel-operator-benchmarks-")
 	}
 	out := filepath.Join("docs", "benchmarks")
