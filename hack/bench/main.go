@@ -81,8 +81,8 @@ type bench struct {
 // options are the flags.
 type options struct {
 	sections, out, dir, sizes string
-	rounds             int
-	quick, keep        bool
+	rounds                    int
+	quick, keep               bool
 }
 
 func main() {
