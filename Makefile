@@ -7,6 +7,8 @@ MAKEFLAGS   += --no-builtin-rules
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME ?= 10m
 ONCE     ?=
+# Flags of the benchmark: bin/bench -help lists them.
+BENCH    ?=
 # How many deliveries `make faults` makes, and from which seed it draws its faults (empty: another each time).
 DELIVERIES  ?= 12000
 FAULTS_SEED ?=
@@ -58,6 +60,10 @@ test: k8s ## Run all tests, with the race detector, against a real API server
 faults: k8s ## Break manager, API server and disk for some minutes, and look for what is lost (DELIVERIES=12000, FAULTS_SEED=n)
 	FAULTS_DELIVERIES=$(DELIVERIES) FAULTS_SEED=$(FAULTS_SEED) go test $(RACE) -count=1 -v -timeout 60m ./test/faults/...
 
+.PHONY: bench
+bench: build k8s bin/bench ## Measure it beside a plain client, and write docs/benchmarks: 20 minutes (BENCH="-quick", "-sections 2,3 -out DIR", …)
+	bin/bench $(BENCH)
+
 .PHONY: generate
 generate: $(CONTROLLER_GEN) $(CRD_REF_DOCS) ## Write deepcopy, apply configurations, CRDs, the RBAC role and the API reference
 	$(CONTROLLER_GEN) paths=./api/... \
@@ -90,7 +96,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (default 10m) each
 
 .PHONY: clean
 clean: ## Remove what was built, except bin/k8s
-	rm -rf bin/manager bin/controlplane bin/platformsim bin/run bin/tools
+	rm -rf bin/manager bin/controlplane bin/platformsim bin/run bin/bench bin/tools
 
 .PHONY: clean-all
 clean-all: clean ## Remove bin/k8s too; making it again takes minutes
@@ -101,7 +107,7 @@ clean-all: clean ## Remove bin/k8s too; making it again takes minutes
 bin/manager: FORCE
 	@$(GO_BUILD) -o $@ .
 
-bin/controlplane bin/platformsim bin/run: bin/%: FORCE
+bin/controlplane bin/platformsim bin/run bin/bench: bin/%: FORCE
 	@$(GO_BUILD) -o $@ ./hack/$*
 
 # Tools have modules of their own, so that the product's go.mod holds only what it uses.

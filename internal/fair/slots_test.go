@@ -193,7 +193,9 @@ func TestSlotsUnderLoad(t *testing.T) {
 				return
 			}
 			now := held.Add(1)
-			for seen := most.Load(); now > seen && !most.CompareAndSwap(seen, now); seen = most.Load() {
+			seen := most.Load()
+			for now > seen && !most.CompareAndSwap(seen, now) {
+				seen = most.Load()
 			}
 			held.Add(-1)
 			s.Release()

@@ -73,6 +73,7 @@ func (l *Ledger) keep(ctx context.Context, f fact, why error) result {
 	if err != nil {
 		return result{platform.OutcomeRetry, fmt.Errorf("record %s: %w; and keep it: %w", f.Object, why, err)}
 	}
+	journalPuts.Inc()
 	return result{outcome: platform.OutcomeRecorded}
 }
 

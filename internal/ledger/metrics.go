@@ -8,6 +8,12 @@ import (
 	"github.com/laidoulaile/channel-operator/internal/journal"
 )
 
+// journalPuts counts what was acknowledged from the journal.
+var journalPuts = prometheus.NewCounter(prometheus.CounterOpts{
+	Name: "channel_operator_journal_puts_total",
+	Help: "Facts that were put into the journal because the API server was behind or away.",
+})
+
 // Collectors are the ledger's metrics, for the one registry they go into: how much the
 // journal keeps. Without a journal there are none.
 func (l *Ledger) Collectors() []prometheus.Collector {
@@ -22,6 +28,7 @@ func (l *Ledger) Collectors() []prometheus.Collector {
 		l.admission.refused,
 		gauge("drain_rate", "Records a second that the drain deals with, as last measured; 300 before it was.",
 			func(journal.Stats) float64 { return l.admission.rate.perSecond() }),
+		journalPuts,
 		gauge("records", "Pushes that were acknowledged and are kept in the journal until they are written.",
 			func(s journal.Stats) float64 { return float64(s.Records) }),
 		gauge("bytes", "What the journal's records come to.", func(s journal.Stats) float64 { return float64(s.Bytes) }),

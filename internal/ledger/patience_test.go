@@ -23,7 +23,7 @@ type busy struct {
 	came []time.Time
 }
 
-func (b *busy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (b *busy) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	b.mu.Lock()
 	b.came = append(b.came, time.Now())
 	first := len(b.came) == 1

@@ -1,0 +1,373 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/util/uuid"
+)
+
+// sizeSection is section 5: products with the calendar of a year, put into etcd as copies of
+// one that a manager made and settled, and then what a fresh manager makes of so many.
+func (b *bench) sizeSection(ctx context.Context, s *stack) error {
+	t, err := s.makeTemplates(ctx)
+	if err != nil {
+		return err
+	}
+	store, err := s.openStore(ctx)
+	if err != nil {
+		return err
+	}
+	before, there := store.inUse, 1 // the template
+	for _, n := range b.plan.sizes {
+		b.say("%d products", n)
+		if err := store.fill(ctx, there, n); err != nil {
+			return fmt.Errorf("put %d products into etcd: %w", n, err)
+		}
+		if err := s.waitForCount(ctx, n); err != nil {
+			return err
+		}
+		size := Size{Products: n, StatusBytes: t.statusSize, EtcdBytes: (store.inUse - before) / float64(n-1)}
+		there = n
+		// The first start warms the API server for the others, which are timed.
+		for _, look := range []func(context.Context, *Size) error{b.passes(s), b.firstReceipt(s), b.takeover(s)} {
+			err := look(ctx, &size)
+			s.stopManager()
+			if err != nil {
+				return fmt.Errorf("%d products: %w", n, err)
+			}
+		}
+		b.results.Size = append(b.results.Size, size)
+	}
+	return nil
+}
+
+// Numbers of the products that are pushed about in this section, beyond all that there are.
+const freshProducts = 2_000_000
+
+// firstReceipt starts a manager and pushes from the first moment on, about a product that
+// is new, until that is acknowledged and shows.
+func (b *bench) firstReceipt(s *stack) func(context.Context, *Size) error {
+	return func(ctx context.Context, size *Size) error {
+		p := productPush(productID(freshProducts+size.Products), time.Now().Add(-time.Minute).UnixMilli())
+		start := time.Now()
+		if err := s.launch("--leader-elect=false"); err != nil {
+			return err
+		}
+		sender := newSender(s.push, 1)
+		defer sender.close()
+		if err := s.pushUntilTaken(ctx, sender, p); err != nil {
+			return err
+		}
+		size.FirstReceipt = time.Since(start).Seconds()
+		if err := s.waitSynced(ctx, p); err != nil {
+			return err
+		}
+		size.FirstSynced = time.Since(start).Seconds()
+		return nil
+	}
+}
+
+func (s *stack) pushUntilTaken(ctx context.Context, sender *sender, p push) error {
+	return until(ctx, startTimeout, func(ctx context.Context) error {
+		if what, err := sender.send(ctx, p); what != acknowledged {
+			return errors.Join(errors.New("the push is not acknowledged"), err)
+		}
+		return nil
+	})
+}
+
+func (s *stack) waitSynced(ctx context.Context, p push) error {
+	return until(ctx, startTimeout, func(ctx context.Context) error {
+		var there wireProduct
+		if err := s.api.getInto(ctx, collection(products, objectName(p.product)), &there); err != nil {
+			return err
+		}
+		if state := there.state(); !state.ready || state.observed < p.changedAt {
+			return fmt.Errorf("product %s is not settled: %+v", p.product, state)
+		}
+		return nil
+	})
+}
+
+// passes starts a manager that has nothing new to see, waits until it has looked at all, and
+// has it ask for all again: neither may write anything.
+func (b *bench) passes(s *stack) func(context.Context, *Size) error {
+	return func(ctx context.Context, size *Size) error {
+		before, err := s.api.requestsSoFar(ctx)
+		if err != nil {
+			return err
+		}
+		start := time.Now()
+		if err := s.startController(ctx); err != nil {
+			return err
+		}
+		size.ReadySeconds = time.Since(start).Seconds()
+		if err := s.lookedAt(ctx, size.Products); err != nil {
+			return err
+		}
+		size.PassSeconds = time.Since(start).Seconds()
+		pid := s.manager.cmd.Process.Pid
+		size.PassMiB, _ = memory(pid)
+		now, err := s.api.requestsSoFar(ctx)
+		if err != nil {
+			return err
+		}
+		size.PassWrites = writesOfObjects(now.since(before))
+		if err := b.resync(ctx, s, size); err != nil {
+			return err
+		}
+		after, err := s.api.requestsSoFar(ctx)
+		size.ResyncWrites = writesOfObjects(after.since(now))
+		size.ResyncMiB, size.PeakMiB = memory(pid)
+		return err
+	}
+}
+
+// writesOfObjects are those of products and orders: the Channel's own status follows its
+// spec, which this section changes.
+func writesOfObjects(r requests) int { return r.ByKind[products] + r.ByKind[orders] }
+
+// lookedAt waits until the controller has looked at so many products, and has no more to do.
+func (s *stack) lookedAt(ctx context.Context, n int) error {
+	return until(ctx, settleTimeout, func(ctx context.Context) error {
+		looks, err := s.gauge(ctx, "controller_runtime_reconcile_total", `controller="productsync"`)
+		if err == nil && int(looks) < n {
+			err = fmt.Errorf("%v of %d products were looked at", looks, n)
+		}
+		if err != nil {
+			return err
+		}
+		return s.idle(ctx, settleTimeout)
+	})
+}
+
+// Intervals between looks without news: the first asks for all products at once, the other
+// for none.
+const resyncNow, resyncNever = "10s", "720h"
+
+// resync has all products asked for again, as long as there is time.
+func (b *bench) resync(ctx context.Context, s *stack, size *Size) error {
+	s.front.watch()
+	start := time.Now()
+	if err := s.resyncEvery(ctx, resyncNow); err != nil {
+		return err
+	}
+	_ = until(ctx, b.plan.resync, func(context.Context) error {
+		if seen := s.front.seen(); seen < size.Products {
+			return fmt.Errorf("%d of %d were asked for", seen, size.Products)
+		}
+		return nil
+	})
+	size.Resynced, size.ResyncSeconds = s.front.seen(), time.Since(start).Seconds()
+	if err := s.resyncEvery(ctx, resyncNever); err != nil {
+		return err
+	}
+	return s.idle(ctx, settleTimeout)
+}
+
+func (s *stack) resyncEvery(ctx context.Context, interval string) error {
+	return s.api.send(ctx, http.MethodPatch, collection("channels", channel), asMerge,
+		fmt.Appendf(nil, `{"spec":{"products":{"resyncInterval":%q}}}`, interval))
+}
+
+// takeover makes a standby the leader. One push it has received before, and one comes at
+// the moment when it leads.
+func (b *bench) takeover(s *stack) func(context.Context, *Size) error {
+	return func(ctx context.Context, size *Size) error {
+		if err := s.startStandby(ctx); err != nil {
+			return err
+		}
+		size.StandbyMiB, _ = memory(s.manager.cmd.Process.Pid)
+		sender := newSender(s.push, 1)
+		defer sender.close()
+		at := time.Now().UnixMilli()
+		before := productPush(productID(1), at)
+		fresh := productPush(productID(2), at)
+		if err := s.pushUntilTaken(ctx, sender, before); err != nil {
+			return err
+		}
+		if err := s.holdLease(ctx, ""); err != nil {
+			return err
+		}
+		if err := until(ctx, startTimeout, s.isLed); err != nil {
+			return err
+		}
+		start := time.Now()
+		if err := s.pushUntilTaken(ctx, sender, fresh); err != nil {
+			return err
+		}
+		if err := s.waitSynced(ctx, fresh); err != nil {
+			return err
+		}
+		size.LeaderSynced = time.Since(start).Seconds()
+		if err := s.waitSynced(ctx, before); err != nil {
+			return err
+		}
+		size.StandbySynced = time.Since(start).Seconds()
+		return nil
+	}
+}
+
+func (s *stack) isLed(ctx context.Context) error {
+	var lease struct {
+		Spec struct {
+			HolderIdentity string `json:"holderIdentity"`
+		} `json:"spec"`
+	}
+	err := s.api.getInto(ctx, "/apis/coordination.k8s.io/v1/namespaces/"+namespace+"/leases/"+leaseName, &lease)
+	if err == nil && lease.Spec.HolderIdentity == "" {
+		err = errors.New("nobody leads")
+	}
+	return err
+}
+
+// waitForCount waits until the API server knows of so many products at least.
+func (s *stack) waitForCount(ctx context.Context, n int) error {
+	return until(ctx, startTimeout, func(ctx context.Context) error {
+		there, err := s.api.count(ctx, products)
+		if err == nil && there < n {
+			err = fmt.Errorf("there are %d products", there)
+		}
+		return err
+	})
+}
+
+// store puts products into etcd itself: through the API server a hundred thousand of them,
+// with their status, would take as long as all else together.
+type store struct {
+	url    string
+	key    string
+	object []byte // the template's, as the API server stored it
+	uid    []byte
+	inUse  float64 // bytes in use, when last looked at
+}
+
+// Of etcd's gateway: puts in one transaction, and transactions at a time.
+const (
+	putsAtOnce = 64
+	storeLines = 4
+)
+
+func (s *stack) openStore(ctx context.Context) (*store, error) {
+	text, err := os.ReadFile(filepath.Join(s.controlDir(), "ports.json"))
+	if err != nil {
+		return nil, err
+	}
+	var ports struct {
+		EtcdClient int `json:"etcdClient"`
+	}
+	if err := json.Unmarshal(text, &ports); err != nil {
+		return nil, err
+	}
+	e := &store{url: "http://127.0.0.1:" + strconv.Itoa(ports.EtcdClient),
+		key: "/registry/channel.laidoulaile.online/productsyncs/" + namespace + "/"}
+	var found struct {
+		KVs []struct {
+			Value []byte `json:"value"`
+		} `json:"kvs"`
+	}
+	err = e.call(ctx, "/v3/kv/range", map[string]any{"key": base64.StdEncoding.EncodeToString([]byte(e.key + objectName(templateProduct)))}, &found)
+	if err != nil || len(found.KVs) != 1 {
+		return nil, errors.Join(fmt.Errorf("etcd has %d objects under the template's name", len(found.KVs)), err)
+	}
+	e.object = found.KVs[0].Value
+	var meta struct {
+		Metadata struct {
+			UID string `json:"uid"`
+		} `json:"metadata"`
+	}
+	if err := json.Unmarshal(e.object, &meta); err != nil || meta.Metadata.UID == "" {
+		return nil, errors.Join(errors.New("the stored template has no uid"), err)
+	}
+	e.uid = []byte(meta.Metadata.UID)
+	return e, e.measure(ctx)
+}
+
+// fill puts copies of the template until there are so many.
+func (e *store) fill(ctx context.Context, there, n int) error {
+	group, together := errgroup.WithContext(ctx)
+	group.SetLimit(storeLines)
+	for from := there; from < n; from += putsAtOnce {
+		group.Go(func() error { return e.put(together, from, min(from+putsAtOnce, n)) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return e.measure(ctx)
+}
+
+func (e *store) put(ctx context.Context, from, to int) error {
+	type request struct {
+		Key   []byte `json:"key"`
+		Value []byte `json:"value"`
+	}
+	var puts []map[string]any
+	for n := from; n < to; n++ {
+		id := productID(n)
+		value := bytes.ReplaceAll(e.object, []byte(templateProduct), []byte(id))
+		puts = append(puts, map[string]any{"requestPut": request{[]byte(e.key + objectName(id)), bytes.ReplaceAll(value, e.uid, []byte(uuid.NewUUID()))}})
+	}
+	return e.call(ctx, "/v3/kv/txn", map[string]any{"success": puts}, &struct{}{})
+}
+
+// measure reads how many bytes are in use, once etcd's last batch is in its file.
+func (e *store) measure(ctx context.Context) error {
+	if !sleep(ctx, time.Second) {
+		return ctx.Err()
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, e.url+"/metrics", nil)
+	if err != nil {
+		return err
+	}
+	text, err := answerOf(request)
+	if err != nil {
+		return err
+	}
+	inUse, found := parseMetrics(text).sum("etcd_mvcc_db_total_size_in_use_in_bytes")
+	if !found {
+		return errors.New("etcd does not say how many bytes are in use")
+	}
+	e.inUse = inUse
+	return nil
+}
+
+func (e *store) call(ctx context.Context, path string, question, answer any) error {
+	body, err := json.Marshal(question)
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, e.url+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	text, err := answerOf(request)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, answer)
+}
+
+func answerOf(request *http.Request) ([]byte, error) {
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s answers %s: %.200s", request.URL.Path, response.Status, text)
+	}
+	return text, err
+}

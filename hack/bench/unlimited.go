@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// unlimitedSection is the first half of section 3: 256 connections push as fast as they
+// can, about products that are all there, beside the ceiling of distinct patches. First to
+// a standby, then to a manager that also asks and writes statuses.
+func (b *bench) unlimitedSection(ctx context.Context, s *stack) error {
+	t, err := s.makeTemplates(ctx)
+	if err != nil {
+		return err
+	}
+	s.front.answerIn(platformDelay)
+	plain, clock := newRaw(s.api, t), newClock()
+	for _, controllers := range []bool{false, true} {
+		r := newReceiver(s, b.plan)
+		r.clock, r.plan.load = clock, b.plan.unlimited
+		for n := range b.rounds {
+			b.say("round %d of %d, controllers: %v", n+1, b.rounds, controllers)
+			ceilings, err := plain.round(ctx, b.plan.raw, false, false)
+			if err != nil {
+				return err
+			}
+			if err := r.unlimitedRound(ctx, controllers, ceilings[patchProducts]); err != nil {
+				return err
+			}
+		}
+		for _, w := range r.all() {
+			w.Controllers = controllers
+			b.results.Unlimited = append(b.results.Unlimited, Unlimited{Workload: w, Products: b.plan.pool})
+		}
+	}
+	return nil
+}
+
+func (r *receiver) unlimitedRound(ctx context.Context, controllers bool, ceiling float64) error {
+	start := r.startStandby
+	if controllers {
+		start = r.startController
+	}
+	if err := start(ctx); err != nil {
+		return err
+	}
+	defer r.stopManager()
+	if err := r.makeProducts(ctx, r.plan.pool); err != nil {
+		return err
+	}
+	if controllers { // what the plain client and a standby left is not to be measured
+		if err := r.idle(ctx, settleTimeout); err != nil {
+			return err
+		}
+	}
+	m, err := r.measure(ctx, workload{name: "offered without limit", ceiling: patchProducts, connections: manyConnections, most: unbounded,
+		next: func() source { return knownProducts(r.clock, 0, r.plan.pool) }}, controllers)
+	if err != nil {
+		return err
+	}
+	there, err := r.api.look(ctx)
+	if err != nil {
+		return err
+	}
+	w := r.note(workload{name: "offered without limit", ceiling: patchProducts, connections: manyConnections}, m, ceiling)
+	lost, unsettled := m.book.verify(there)
+	if w.Lost += lost; controllers {
+		w.Unsettled += unsettled
+	}
+	return nil
+}
+
+// makeProducts pushes about so many products for the first time, unless that was done.
+func (s *stack) makeProducts(ctx context.Context, pool int) error {
+	if err := s.api.send(ctx, "GET", collection(products, objectName(productID(pool-1))), "", nil); err == nil {
+		return nil
+	}
+	sender := newSender(s.push, fewConnections)
+	defer sender.close()
+	made := sender.closed(ctx, startTimeout, pool, newProducts(newClock(), 0), newBook())
+	if made.acknowledged < pool {
+		return errors.Join(fmt.Errorf("%d of %d products were made", made.acknowledged, pool), made.problem)
+	}
+	_, _, err := s.drained(ctx, time.Minute)
+	return err
+}
