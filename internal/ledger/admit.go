@@ -59,7 +59,7 @@ func (a *admission) admits(channel string, mine, all journal.Use) error {
 
 func (a *admission) refuseShare(channel string) error {
 	a.refused.WithLabelValues(channel, "share").Inc()
-	return fmt.Errorf("Channel %s holds its share of the journal", channel) //nolint:revive,staticcheck // Channel is the kind's name
+	return fmt.Errorf("Channel %s holds its share of the journal", channel) //nolint:staticcheck // Channel is the kind's name
 }
 
 // LimitDrainTime has the journal refuse facts where draining it would take longer than most,

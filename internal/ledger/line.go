@@ -57,7 +57,7 @@ func (l *lines) join(ctx context.Context, f fact) *waiting {
 	line, busy := l.standing[f.Object]
 	l.standing[f.Object] = append(line, w)
 	if !busy {
-		go l.serve(f.Object)
+		go l.serve(context.WithoutCancel(ctx), f.Object)
 	}
 	return w
 }
@@ -76,9 +76,9 @@ func (l *lines) leave(w *waiting) bool {
 }
 
 // serve writes for one object until nothing stands in its line.
-func (l *lines) serve(o object) {
+func (l *lines) serve(ctx context.Context, o object) {
 	for {
-		_ = l.slots.Acquire(context.Background(), o.channel()) // a context that does not end
+		_ = l.slots.Acquire(ctx, o.channel()) // a context that does not end
 		group := l.next(o)
 		if len(group) > 0 {
 			l.deliver(group)
