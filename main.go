@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -24,11 +26,11 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -63,7 +65,7 @@ type options struct {
 	pushAddress, metricsAddress, probeAddress string
 	metricsSecure                             bool
 	metricsCertPath                           string
-	journalDir                                string
+	journalDir, keyDir                        string
 	maxDrainTime                              time.Duration
 	leaderElect                               bool
 	leaderElectNamespace                      string
@@ -90,6 +92,7 @@ func parse(flags *flag.FlagSet) options {
 	flags.StringVar(&o.probeAddress, "health-probe-bind-address", ":8082", "Address of /healthz and /readyz.")
 	flags.StringVar(&o.journalDir, "journal-dir", "", "Folder for the journal: what cannot be written to the API server at once is kept there, and acknowledged. Empty: there is none, and such pushes are to be sent again.")
 	flags.DurationVar(&o.maxDrainTime, "max-drain-time", 15*time.Minute, "How long it may take to write what the journal keeps: what would make it longer, or is more than its Channel's share, is to be sent again. 0: no bound.")
+	flags.StringVar(&o.keyDir, "key-dir", "", "Folder for the key that the copy of the accounts in --journal-dir is sealed with: one that is gone when the machine is. Empty: --journal-dir itself.")
 	flags.BoolVar(&o.leaderElect, "leader-elect", false, "Let only one of several replicas run the controllers; every replica receives.")
 	flags.StringVar(&o.leaderElectNamespace, "leader-elect-namespace", "", "Namespace of the lease; empty: the manager's own.")
 	flags.BoolVar(&o.allowPrivate, "allow-private-endpoints", false, "Let Channels' endpoints be plain http and private addresses. For local stacks.")
@@ -112,11 +115,13 @@ func run(ctx context.Context, o options) error {
 	}
 	// Receiving must not queue behind a client-side limit: the API server's own fairness limits us.
 	config.QPS = -1
-	mgr, err := ctrl.NewManager(config, managerOptions(o))
+	managerOptions := managerOptions(o)
+	managerOptions.NewCache = newCacheUntil(ctx)
+	mgr, err := ctrl.NewManager(config, managerOptions)
 	if err != nil {
 		return fmt.Errorf("make the manager: %w", err)
 	}
-	kept, err := openJournal(o.journalDir)
+	kept, err := openJournal(ctrl.Log, o.journalDir)
 	if err != nil {
 		return err
 	}
@@ -125,16 +130,18 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return fmt.Errorf("--push-bind-address: %w", err)
 	}
-	if err := assemble(ctx, mgr, config, o, listener, proxies, kept); err != nil {
+	server, err := assemble(ctx, mgr, config, o, listener, proxies, kept)
+	if err != nil {
 		_ = listener.Close()
 		return err
 	}
 	ctrl.Log.Info("starting", "version", version)
-	return mgr.Start(ctx)
+	// A manager that lost its lease waits for nobody; the journal is there until all are answered.
+	return errors.Join(mgr.Start(ctx), webhookserver.Finish(server))
 }
 
 // openJournal opens the journal, if there is to be one.
-func openJournal(dir string) (*journal.Journal, error) {
+func openJournal(log logr.Logger, dir string) (*journal.Journal, error) {
 	if dir == "" {
 		return nil, nil
 	}
@@ -142,7 +149,26 @@ func openJournal(dir string) (*journal.Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--journal-dir %s: %w", dir, err)
 	}
+	if opened.Stats().Torn {
+		log.Info("one of the two headers of the journal could not be read, and the other was taken: if the process or the node "+
+			"crashed in the midst of a write, nothing is lost; else look at the disk, for the last pushes may be missing from the journal, "+
+			"or be written twice, which changes nothing", "dir", dir)
+	}
 	return opened, nil
+}
+
+// openCopy opens the copy of the accounts, if there is to be one. Without it the manager
+// receives all the same, as long as the API server answers when it starts.
+func openCopy(o options) *accounts.Copy {
+	if o.journalDir == "" {
+		return nil
+	}
+	opened, err := accounts.OpenCopy(o.journalDir, cmp.Or(o.keyDir, o.journalDir))
+	if err != nil {
+		ctrl.Log.Error(err, "no copy of the accounts is kept: a start while the API server is away cannot receive")
+		return nil
+	}
+	return opened
 }
 
 // closeJournal when nothing is received any more.
@@ -162,6 +188,7 @@ func managerOptions(o options) ctrl.Options {
 	}
 	return ctrl.Options{
 		Scheme:                        newScheme(),
+		MapperProvider:                mapper,
 		Metrics:                       metricsOptions,
 		HealthProbeBindAddress:        o.probeAddress,
 		LeaderElection:                o.leaderElect,
@@ -169,12 +196,7 @@ func managerOptions(o options) ctrl.Options {
 		LeaderElectionNamespace:       o.leaderElectNamespace,
 		LeaderElectionReleaseOnCancel: true, // the process ends right after
 		GracefulShutdownTimeout:       ptr.To(shutdownTimeout),
-		Cache: cache.Options{
-			DefaultTransform: cache.TransformStripManagedFields(),
-			ByObject: map[client.Object]cache.ByObject{
-				&v1alpha1.OrderVoucher{}: {Transform: stripSealed},
-			},
-		},
+		Cache:                         controllers.CacheOptions(),
 		Client: client.Options{Cache: &client.CacheOptions{
 			// A look builds on the status that the look before wrote: from a cache that does not
 			// show it yet, what was just learned would be taken back.
@@ -185,33 +207,20 @@ func managerOptions(o options) ctrl.Options {
 	}
 }
 
-// stripSealed keeps out of memory what the controllers never look at. Nothing is ever
-// written back from a cached object whole.
-func stripSealed(object any) (any, error) {
-	if voucher, ok := object.(*v1alpha1.OrderVoucher); ok {
-		voucher.ManagedFields = nil
-		for i := range voucher.Spec.Notifications {
-			voucher.Spec.Notifications[i].Sealed = ""
-			if reply := voucher.Spec.Notifications[i].Reply; reply != nil {
-				reply.Sealed = ""
-			}
-		}
-	}
-	return object, nil
-}
-
 // assemble wires accounts, ledger, push server and controllers into the manager.
-func assemble(ctx context.Context, mgr ctrl.Manager, config *rest.Config, o options, listener net.Listener, proxies []netip.Prefix, kept *journal.Journal) error {
-	direct, err := client.New(config, client.Options{Scheme: mgr.GetScheme()})
+func assemble(ctx context.Context, mgr ctrl.Manager, config *rest.Config, o options, listener net.Listener, proxies []netip.Prefix, kept *journal.Journal) (*manager.Server, error) {
+	direct, err := client.New(config, client.Options{Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
 	if err != nil {
-		return fmt.Errorf("make the ledger's client: %w", err)
+		return nil, fmt.Errorf("make the ledger's client: %w", err)
 	}
 	book := ledger.New(direct, mgr.GetCache(), kept)
 	book.LimitDrainTime(o.maxDrainTime)
+	book.Events = mgr.GetEventRecorder("channel-operator")
 	registry := accounts.NewRegistry(accounts.Options{
 		Adapters: adapters, Channels: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Writer: direct,
-		RoundTripper: platform.NewRoundTripper(o.allowPrivate), AllowPrivate: o.allowPrivate,
+		RoundTripper: platform.NewRoundTripper(o.allowPrivate), AllowPrivate: o.allowPrivate, Copy: openCopy(o),
 	})
+	registry.Restore(ctx)
 	receivers := map[v1alpha1.Platform]platform.Receiver{}
 	for name, adapter := range adapters {
 		receivers[name] = adapter
@@ -223,7 +232,7 @@ func assemble(ctx context.Context, mgr ctrl.Manager, config *rest.Config, o opti
 	metrics.Registry.MustRegister(webhookserver.Collectors()...)
 	metrics.Registry.MustRegister(controllers.Collectors()...)
 	metrics.Registry.MustRegister(book.Collectors()...)
-	return errors.Join(
+	return server, errors.Join(
 		registry.SetupWithManager(mgr),
 		mgr.Add(book),
 		mgr.Add(server),

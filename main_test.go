@@ -2,13 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -47,6 +51,36 @@ func TestTrustedProxiesMustBeCIDRs(t *testing.T) {
 	}
 	if _, err := parsePrefixes("10.0.0.1"); err == nil {
 		t.Error("an address passed as a CIDR")
+	}
+}
+
+// A journal whose disk may have lost something says so, and one that is whole says nothing.
+func TestTornJournalIsLogged(t *testing.T) {
+	dir := t.TempDir()
+	var lines []string
+	log := funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{})
+	for _, torn := range []bool{false, false, true} {
+		if torn {
+			file, err := os.OpenFile(filepath.Join(dir, "journal.db"), os.O_RDWR, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = file.WriteAt(make([]byte, 100), 0) // the first header
+			if err := errors.Join(err, file.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		kept, err := openJournal(log, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := kept.Put(t.Context(), "order/n/c/1", []byte("x")); err != nil { // both headers are a journal's then
+			t.Fatal(err)
+		}
+		closeJournal(kept)
+		if said := len(lines) == 1 && strings.Contains(lines[0], dir); said != torn {
+			t.Errorf("torn %t: logged %q", torn, lines)
+		}
 	}
 }
 

@@ -282,11 +282,11 @@ func accountVerdict(err error, subject string) (conditions.Verdict, again) {
 	return verdictOf(err, subject, stalledCheckEvery)
 }
 
-// record applies what the controller owns: the time of the last push, the credit and the
-// notices are the receiving side's.
+// record applies what the controller owns: the time of the last push, the credit, the
+// notices and what is set aside are the receiving side's.
 func (r *ChannelReconciler) record(ctx context.Context, channel *v1alpha1.Channel, next v1alpha1.ChannelStatus) error {
 	changed := !equality.Semantic.DeepEqual(channel.Status, next)
-	next.LastPushTime, next.Credit, next.Notices = nil, nil, nil
+	next.LastPushTime, next.Credit, next.Notices, next.SetAside = nil, nil, nil, nil
 	status, err := toApply[ac.ChannelStatusApplyConfiguration](next)
 	if err != nil {
 		return err

@@ -67,13 +67,17 @@ func TestChannelConnectsAndDiscoversItsCatalogue(t *testing.T) {
 func TestControllerLeavesTheReceivingSideItsFields(t *testing.T) {
 	s := connected(t)
 	s.push(platformtest.FliggyProductPath, s.fake.ProductPush("VACATION_RESOURCE_NEW_CHANGE", "88", time.Now()))
-	s.patchStatus("ch", `{"status":{"lastPushTime":"2026-11-22T12:00:00Z","credit":{"amount":"25.58","at":"2026-11-22T11:00:00Z"}}}`)
+	s.patchStatus("ch", `{"status":{"lastPushTime":"2026-11-22T12:00:00Z","credit":{"amount":"25.58","at":"2026-11-22T11:00:00Z"},
+		"setAside":[{"replica":"r","records":1,"oldest":"2026-11-22T11:00:00Z","objects":[{"object":"order 1","records":1,"reason":"no"}]}]}}`)
 	s.request(&v1alpha1.Channel{}, "ch", "1")
 	channelIs(s, "ch", v1alpha1.ReasonConnected, func(c *v1alpha1.Channel) bool { return c.Status.LastHandledRequestedAt == "1" })
 	s.patch(&v1alpha1.Channel{}, "ch", `{"spec":{"suspend":true}}`)
 	channel := channelIs(s, "ch", v1alpha1.ReasonSuspended)
 	if credit := channel.Status.Credit; channel.Status.LastPushTime == nil || len(channel.Status.Notices) != 1 || credit == nil || credit.Amount != "25.58" {
 		t.Errorf("lastPushTime %v, notices %v, credit %+v", channel.Status.LastPushTime, channel.Status.Notices, channel.Status.Credit)
+	}
+	if aside := channel.Status.SetAside; len(aside) != 1 || len(aside[0].Objects) != 1 {
+		t.Errorf("set aside: %+v", aside)
 	}
 	owned := false
 	for _, entry := range channel.ManagedFields {
@@ -82,7 +86,7 @@ func TestControllerLeavesTheReceivingSideItsFields(t *testing.T) {
 		}
 		owned = true
 		fields := entry.FieldsV1.String()
-		if !strings.Contains(fields, "f:pushURLs") || slices.ContainsFunc([]string{"lastPushTime", "notices", "credit"}, func(theirs string) bool {
+		if !strings.Contains(fields, "f:pushURLs") || slices.ContainsFunc([]string{"lastPushTime", "notices", "credit", "setAside"}, func(theirs string) bool {
 			return strings.Contains(fields, theirs)
 		}) {
 			t.Errorf("the controller owns %s", fields)

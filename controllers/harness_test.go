@@ -128,15 +128,14 @@ func (s *stack) run() {
 	s.Helper()
 	counted := env.Config()
 	counted.Wrap(func(next http.RoundTripper) http.RoundTripper { return countWrites{s, next} })
+	cached := CacheOptions()
+	cached.DefaultNamespaces = map[string]cache.Config{s.namespace: {}}
 	mgr, err := ctrl.NewManager(counted, ctrl.Options{
 		Scheme:     s.api.Scheme(),
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Logger:     funcr.New(func(_, line string) { s.logged(line) }, funcr.Options{}),
 		Controller: config.Controller{SkipNameValidation: ptr.To(true)}, // a stack per test
-		Cache: cache.Options{
-			DefaultNamespaces: map[string]cache.Config{s.namespace: {}},
-			DefaultTransform:  cache.TransformStripManagedFields(),
-		},
+		Cache:      cached,
 		Client: client.Options{Cache: &client.CacheOptions{
 			EnableReadYourWritesConsistency: ptr.To(true),
 			DisableFor:                      []client.Object{&corev1.Secret{}},

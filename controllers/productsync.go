@@ -20,6 +20,7 @@ import (
 	"github.com/laidoulaile/channel-operator/internal/accounts"
 	"github.com/laidoulaile/channel-operator/internal/conditions"
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/product"
 )
 
 const (
@@ -84,6 +85,9 @@ func (r *ProductSyncReconciler) Reconcile(ctx context.Context, request ctrl.Requ
 		r.looks.forget(request.NamespacedName)
 		return ctrl.Result{}, nil
 	} else if err != nil {
+		return ctrl.Result{}, err
+	}
+	if err := product.Unpack(&ps); err != nil {
 		return ctrl.Result{}, err
 	}
 	seen := r.observe(ctx, &ps)

@@ -122,13 +122,16 @@ func TestPlatformThatWasDownIsAskedAgainWithoutAPush(t *testing.T) {
 	s.offer("89")
 	s.announce("INFO_CHANGE", "88")
 	s.announce("INFO_CHANGE", "89")
-	productIs(s, "ch-88", v1alpha1.ReasonSynced)
+	known := productIs(s, "ch-88", v1alpha1.ReasonSynced)
 	calm := productIs(s, "ch-89", v1alpha1.ReasonSynced)
 	s.fake.Down()
 	must(t, s.fake.SetPrice("88", "99.00"))
 	s.announce("PRICE_CHANGE", "88")
 	s.request(&v1alpha1.ProductSync{}, "ch-89", "1") // a look without news, that fails
-	productIs(s, "ch-88", v1alpha1.ReasonProgressingWithRetry)
+	retried := productIs(s, "ch-88", v1alpha1.ReasonProgressingWithRetry)
+	if known.Status.SKUs[0].Calendar == nil || !cmp.Equal(known.Status.SKUs, retried.Status.SKUs) {
+		t.Errorf("while the platform is down its calendars are not what they were: %s", cmp.Diff(known.Status.SKUs, retried.Status.SKUs))
+	}
 	asked := s.fake.Calls("")
 	s.eventually(func() string {
 		if s.fake.Calls("") < asked+2 {

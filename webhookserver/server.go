@@ -7,6 +7,7 @@ package webhookserver
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -75,17 +76,12 @@ type Options struct {
 	headerTimeout, timeout, replyTimeout time.Duration
 }
 
-// Server serves under the manager: on every replica, once the caches have synced, and
-// until the pushes it took in are answered.
-type Server struct {
-	// Embedded, not the manager's own type: a bare *manager.Server is started before
-	// the caches.
-	manager.Server
-}
-
-// New makes a server.
-func New(o Options) *Server {
-	return &Server{manager.Server{
+// New makes a server that the manager runs on every replica: it is started before the
+// caches, so that pushes are received while the API server is away, and stopped after all
+// that it needs, when the pushes it took in are answered. Only the manager's own type is
+// treated so: embedded in another it would wait for the caches.
+func New(o Options) *manager.Server {
+	return &manager.Server{
 		Name:            "push",
 		Listener:        o.Listener,
 		ShutdownTimeout: ptr.To(shutdownTimeout),
@@ -99,5 +95,16 @@ func New(o Options) *Server {
 			// Its lines are other people's broken connections, and would name their paths.
 			ErrorLog: log.New(io.Discard, "", 0),
 		},
-	}}
+	}
+}
+
+// Finish waits until the pushes that the server took in are answered, as long as they may
+// take; nothing new is taken in. The manager does so itself, except when it lost its lease.
+func Finish(server *manager.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	if err := server.Server.Shutdown(ctx); err != nil {
+		return fmt.Errorf("wait for the pushes under way: %w", err)
+	}
+	return nil
 }

@@ -18,10 +18,10 @@ import (
 func TestServerIsBoundedInEveryWay(t *testing.T) {
 	server := webhookserver.New(with(account(), nil).options())
 	for name, timeout := range map[string]time.Duration{
-		"ReadHeaderTimeout": server.Server.Server.ReadHeaderTimeout,
-		"ReadTimeout":       server.Server.Server.ReadTimeout,
-		"WriteTimeout":      server.Server.Server.WriteTimeout,
-		"IdleTimeout":       server.Server.Server.IdleTimeout,
+		"ReadHeaderTimeout": server.Server.ReadHeaderTimeout,
+		"ReadTimeout":       server.Server.ReadTimeout,
+		"WriteTimeout":      server.Server.WriteTimeout,
+		"IdleTimeout":       server.Server.IdleTimeout,
 		"ShutdownTimeout":   *server.ShutdownTimeout,
 	} {
 		if timeout <= 0 || timeout > 2*time.Minute {
@@ -29,21 +29,62 @@ func TestServerIsBoundedInEveryWay(t *testing.T) {
 		}
 	}
 	// Reading takes its time, then recording: the reply must still be possible.
-	if s := server.Server.Server; s.WriteTimeout < s.ReadTimeout+4*time.Second {
+	if s := server.Server; s.WriteTimeout < s.ReadTimeout+4*time.Second {
 		t.Errorf("WriteTimeout = %s cuts off a reply after a slow body", s.WriteTimeout)
 	}
-	if n := server.Server.Server.MaxHeaderBytes; n <= 0 || n > 1<<20 {
+	if n := server.Server.MaxHeaderBytes; n <= 0 || n > 1<<20 {
 		t.Errorf("MaxHeaderBytes = %d", n)
 	}
 }
 
-func TestServerRunsOnEveryReplicaAfterTheCaches(t *testing.T) {
+// The manager starts its own type of server before the caches, and stops it last.
+func TestServerRunsOnEveryReplicaBeforeTheCaches(t *testing.T) {
 	var runnable manager.Runnable = webhookserver.New(with(account(), nil).options())
 	if runnable.(manager.LeaderElectionRunnable).NeedLeaderElection() {
 		t.Error("only the leader would receive")
 	}
-	if _, early := runnable.(*manager.Server); early {
-		t.Error("the manager would start it before the caches")
+	if _, early := runnable.(*manager.Server); !early {
+		t.Error("the manager would start it after the caches")
+	}
+}
+
+// The manager waits for nobody when it lost its lease: then Finish does.
+func TestFinishWaitsForThePushInFlight(t *testing.T) {
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := with(account(), nil)
+	recording, release := make(chan struct{}), make(chan struct{})
+	b.record = func(context.Context) (platform.Outcome, error) {
+		close(recording)
+		<-release
+		return platform.OutcomeRecorded, nil
+	}
+	options := b.options()
+	options.Listener = listener
+	server := webhookserver.New(options)
+	go func() { _ = server.Start(t.Context()) }() // nobody waits for it
+	replied := make(chan int, 1)
+	go func() {
+		status, _, _ := send(t.Context(), "http://"+listener.Addr().String()+byAccount+productTail, sample(t, "product-info.json"))
+		replied <- status
+	}()
+	await(t, recording)
+	finished := make(chan error, 1)
+	go func() { finished <- webhookserver.Finish(server) }()
+	untilRefused(t, listener.Addr().String())
+	select {
+	case err := <-finished:
+		t.Fatalf("finished with a push in flight: %v", err)
+	default:
+	}
+	close(release)
+	if err := await(t, finished); err != nil {
+		t.Error(err)
+	}
+	if status := await(t, replied); status != http.StatusOK {
+		t.Errorf("answered %d", status)
 	}
 }
 
@@ -81,18 +122,7 @@ func TestPushInFlightAtShutdownIsAnswered(t *testing.T) {
 	}()
 	await(t, recording)
 	stop()
-	// Nothing new is taken in from here on.
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(t.Context(), "tcp", listener.Addr().String())
-		if err != nil {
-			break
-		}
-		_ = conn.Close()
-		if time.Now().After(deadline) {
-			t.Fatal("still listening after its context ended")
-		}
-	}
+	untilRefused(t, listener.Addr().String())
 	select {
 	case err := <-stopped:
 		t.Fatalf("stopped with a push in flight: %v", err)
@@ -104,6 +134,21 @@ func TestPushInFlightAtShutdownIsAnswered(t *testing.T) {
 	}
 	if err := await(t, stopped); err != nil {
 		t.Errorf("Start: %v", err)
+	}
+}
+
+// untilRefused waits until nothing new is taken in.
+func untilRefused(t *testing.T, address string) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(t.Context(), "tcp", address)
+		if err != nil {
+			return
+		}
+		_ = conn.Close()
+		if time.Now().After(deadline) {
+			t.Fatal("still listening after it was told to end")
+		}
 	}
 }
 

@@ -289,6 +289,62 @@ type ChannelStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	Inquiries []ChannelInquiry `json:"inquiries,omitempty"`
+
+	// setAside is what was acknowledged and cannot be recorded, because the API server
+	// refuses it: it is kept in the journals of these replicas, and tried again at their
+	// next start, or for a new value of the requested-at annotation. Absent: nothing.
+	// +optional
+	// +listType=map
+	// +listMapKey=replica
+	// +kubebuilder:validation:MaxItems=16
+	SetAside []ChannelSetAside `json:"setAside,omitempty"`
+}
+
+// ChannelSetAside is what one replica's journal has set aside of a Channel's pushes.
+type ChannelSetAside struct {
+	// replica is the host name of the manager whose journal it is.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Replica string `json:"replica,omitempty"`
+
+	// records set aside; a push about several objects is several records.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Records int32 `json:"records,omitempty"`
+
+	// oldest is when the oldest of them was received.
+	// +required
+	Oldest metav1.Time `json:"oldest,omitzero"`
+
+	// objects they are about, those with the oldest records first, at most 8.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	Objects []ChannelSetAsideObject `json:"objects,omitempty"`
+}
+
+// ChannelSetAsideObject is what is set aside about one object.
+type ChannelSetAsideObject struct {
+	// object the records are about: order or product with its id on the platform, or
+	// notices, of the Channel itself.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=160
+	Object string `json:"object,omitempty"`
+
+	// records about this object.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Records int32 `json:"records,omitempty"`
+
+	// reason the API server gives for the newest of them: which fields it refuses and how,
+	// without their values; where it names no field its words, scrubbed.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	Reason string `json:"reason,omitempty"`
 }
 
 // ChannelCredit is what is left of an account's credit.
@@ -393,6 +449,7 @@ type ChannelNotice struct {
 // +kubebuilder:printcolumn:name="Last Push",type=date,JSONPath=`.status.lastPushTime`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Credit",type=string,JSONPath=`.status.credit.amount`,priority=1
+// +kubebuilder:printcolumn:name="Set Aside",type=string,JSONPath=`.status.setAside[*].records`,priority=1
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:selectablefield:JSONPath=`.spec.platform`

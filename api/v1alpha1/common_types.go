@@ -6,8 +6,11 @@ const (
 	LabelChannel = GroupName + "/channel"
 	// LabelPlatform names the platform of that Channel.
 	LabelPlatform = GroupName + "/platform"
-	// AnnotationRequestedAt asks for a fresh look now: any new value is one request.
+	// AnnotationRequestedAt asks for a fresh look now: any new value is one request. On a
+	// Channel it also asks that what is set aside be tried again.
 	AnnotationRequestedAt = GroupName + "/requested-at"
+	// EventPushSetAside is the reason of the event that tells of it.
+	EventPushSetAside = "PushSetAside"
 )
 
 // Condition types, after kstatus: Ready is always there; Reconciling and Stalled

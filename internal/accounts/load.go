@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -40,7 +42,7 @@ func SecretNames(channel *v1alpha1.Channel) []string {
 // build makes the account of a Channel. It returns an error only for what may pass
 // (the API server does not answer); what somebody has to change becomes the
 // account's Problem, and what stops receiving its Unreadable.
-func (r *Registry) build(ctx context.Context, channel *v1alpha1.Channel) (*Account, error) {
+func (r *Registry) build(ctx context.Context, channel *v1alpha1.Channel, from *source) (*Account, error) {
 	account := &Account{
 		Namespace: channel.Namespace, Name: channel.Name,
 		Platform: channel.Spec.Platform, Holder: platform.Holder{ID: channel.Spec.Account},
@@ -57,8 +59,8 @@ func (r *Registry) build(ctx context.Context, channel *v1alpha1.Channel) (*Accou
 	if err := account.addSettings(adapter, channel.Spec); err != nil {
 		return nil, err
 	}
-	for _, step := range []func(context.Context, *v1alpha1.Channel, *Account) error{r.addSealer, r.addGuard, r.addClient} {
-		if err := step(ctx, channel, account); err != nil {
+	for _, step := range []func(context.Context, *v1alpha1.Channel, *source, *Account) error{r.addSealer, r.addGuard, r.addClient} {
+		if err := step(ctx, channel, from, account); err != nil {
 			return nil, err
 		}
 	}
@@ -84,11 +86,12 @@ func (a *Account) addSettings(adapter platform.Adapter, spec v1alpha1.ChannelSpe
 }
 
 // addSealer reads the sealing Secret and makes what is missing in it.
-func (r *Registry) addSealer(ctx context.Context, channel *v1alpha1.Channel, account *Account) error {
-	secret, err := r.sealingSecret(ctx, channel)
+func (r *Registry) addSealer(ctx context.Context, channel *v1alpha1.Channel, from *source, account *Account) error {
+	secret, err := r.sealingSecret(ctx, channel, from)
 	if err != nil {
 		return err
 	}
+	from.take(secret, codeIDKey)
 	sealer, problem := newSealer(channel.Spec.Sealing.Recipients, secret)
 	if problem != nil {
 		account.Problem = &Problem{v1alpha1.ReasonSealingInvalid, problem.Error()}
@@ -120,11 +123,11 @@ func newSealer(recipients []string, secret *corev1.Secret) (*sealing.Sealer, err
 
 // sealingSecret reads the Channel's sealing Secret, and makes it, or the keys it lacks.
 // It has no owner: it must outlive its Channel, or sealed bodies could never be read again.
-func (r *Registry) sealingSecret(ctx context.Context, channel *v1alpha1.Channel) (*corev1.Secret, error) {
+func (r *Registry) sealingSecret(ctx context.Context, channel *v1alpha1.Channel, from *source) (*corev1.Secret, error) {
 	key := client.ObjectKey{Namespace: channel.Namespace, Name: SealingSecretName(channel.Name)}
 	known := r.keys(client.ObjectKeyFromObject(channel))
 	secret := &corev1.Secret{}
-	err := r.reader.Get(ctx, key, secret)
+	err := from.reader.Get(ctx, key, secret)
 	if apierrors.IsNotFound(err) {
 		secret = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name,
 			Labels: map[string]string{v1alpha1.LabelChannel: channel.Name}}}
@@ -132,7 +135,7 @@ func (r *Registry) sealingSecret(ctx context.Context, channel *v1alpha1.Channel)
 			return nil, err
 		}
 		// Another replica may be first: then its keys are the keys, and the next look reads them.
-		if err := r.writer.Create(ctx, secret); err != nil {
+		if err := from.writer.Create(ctx, secret); err != nil {
 			return nil, fmt.Errorf("make Secret %s: %w", key, err)
 		}
 		return secret, nil
@@ -148,7 +151,7 @@ func (r *Registry) sealingSecret(ctx context.Context, channel *v1alpha1.Channel)
 		return secret, nil
 	}
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	if err := r.writer.Patch(ctx, secret, patch); err != nil {
+	if err := from.writer.Patch(ctx, secret, patch); err != nil {
 		return nil, fmt.Errorf("complete Secret %s: %w", key, err)
 	}
 	return secret, nil
@@ -181,7 +184,7 @@ func addMissingKeys(secret *corev1.Secret, known map[string][]byte, withIdentity
 
 // addGuard reads what pushes must satisfy. A token that cannot be read stops receiving:
 // a push that cannot be checked must be sent again.
-func (r *Registry) addGuard(ctx context.Context, channel *v1alpha1.Channel, account *Account) error {
+func (r *Registry) addGuard(ctx context.Context, channel *v1alpha1.Channel, from *source, account *Account) error {
 	for _, cidr := range channel.Spec.Receive.AllowedCIDRs {
 		if network, err := netip.ParsePrefix(cidr); err == nil {
 			account.Guard.Networks = append(account.Guard.Networks, network.Masked())
@@ -194,10 +197,11 @@ func (r *Registry) addGuard(ctx context.Context, channel *v1alpha1.Channel, acco
 		return nil
 	}
 	secret := &corev1.Secret{}
-	err := r.reader.Get(ctx, client.ObjectKey{Namespace: channel.Namespace, Name: ref.Name}, secret)
+	err := from.reader.Get(ctx, client.ObjectKey{Namespace: channel.Namespace, Name: ref.Name}, secret)
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("read Secret %s: %w", ref.Name, err)
 	}
+	from.take(secret, ref.Key)
 	for token := range strings.FieldsSeq(string(secret.Data[ref.Key])) {
 		account.Guard.Tokens = append(account.Guard.Tokens, sealing.NewSecret(token))
 	}
@@ -210,16 +214,17 @@ func (r *Registry) addGuard(ctx context.Context, channel *v1alpha1.Channel, acco
 }
 
 // addClient reads the credentials and makes the client.
-func (r *Registry) addClient(ctx context.Context, channel *v1alpha1.Channel, account *Account) error {
+func (r *Registry) addClient(ctx context.Context, channel *v1alpha1.Channel, from *source, account *Account) error {
 	name := channel.Spec.CredentialsRef.Name
 	secret := &corev1.Secret{}
-	if err := r.reader.Get(ctx, client.ObjectKey{Namespace: channel.Namespace, Name: name}, secret); apierrors.IsNotFound(err) {
+	if err := from.reader.Get(ctx, client.ObjectKey{Namespace: channel.Namespace, Name: name}, secret); apierrors.IsNotFound(err) {
 		account.setProblem(v1alpha1.ReasonCredentialsMissing,
 			fmt.Sprintf("Secret %s does not exist; create it with the keys of platform %s", name, channel.Spec.Platform))
 		return nil
 	} else if err != nil {
 		return fmt.Errorf("read Secret %s: %w", name, err)
 	}
+	from.take(secret, slices.Collect(maps.Keys(secret.Data))...)
 	account.Credentials = platform.Credentials{}
 	for key, value := range secret.Data {
 		account.Credentials[key] = sealing.NewSecret(string(value))

@@ -41,6 +41,8 @@ type Options struct {
 	RoundTripper http.RoundTripper
 	// AllowPrivate allows http:// endpoints.
 	AllowPrivate bool
+	// Copy is where what is known is kept for a start without the API server; nil: nowhere.
+	Copy *Copy
 }
 
 // Registry holds the accounts of all Channels.
@@ -51,9 +53,12 @@ type Registry struct {
 	writer       client.Writer
 	roundTripper http.RoundTripper
 	allowPrivate bool
+	copy         *Copy
 
 	loading sync.Map // types.NamespacedName → *sync.Mutex: one load of a Channel at a time
-	ready   atomic.Bool
+	// ready: the API server has given every Channel. restored: the copy has given some.
+	ready, restored atomic.Bool
+	changed         chan struct{} // has one when the copy may be out of date
 
 	mu     sync.RWMutex
 	byName map[types.NamespacedName]*entry
@@ -74,6 +79,10 @@ type entry struct {
 	transport *platform.Transport
 	tokens    *accessTokens
 	account   *Account
+	// restored: the account was made from the copy, and the API server not asked yet.
+	restored bool
+	// origin is what the account was made from, for the copy.
+	origin *origin
 	// keys are the sealing Secret's, as last read.
 	keys map[string][]byte
 }
@@ -82,7 +91,7 @@ type entry struct {
 func NewRegistry(o Options) *Registry {
 	return &Registry{
 		adapters: o.Adapters, channels: o.Channels, reader: o.Secrets, writer: o.Writer,
-		roundTripper: o.RoundTripper, allowPrivate: o.AllowPrivate,
+		roundTripper: o.RoundTripper, allowPrivate: o.AllowPrivate, copy: o.Copy, changed: make(chan struct{}, 1),
 		byName: map[types.NamespacedName]*entry{}, byID: map[accountID]map[types.NamespacedName]*entry{},
 	}
 }
@@ -107,7 +116,7 @@ func (r *Registry) ByName(name types.NamespacedName) (*Account, error) {
 	defer r.mu.RUnlock()
 	e := r.byName[name]
 	if e != nil && r.holder(e.id) != e {
-		return nil, ErrUnknown // another Channel holds the account: this one receives nothing
+		e = nil // another Channel holds the account: this one receives nothing
 	}
 	return r.answer(e)
 }
@@ -160,12 +169,12 @@ func (e *entry) before(other *entry) bool {
 }
 
 // Asking returns the account of a Channel for asking: also one that has a Problem.
-// It is nil until the Channel was loaded.
+// It is nil until the Channel was loaded; restored from the copy it only receives.
 func (r *Registry) Asking(name types.NamespacedName) *Account {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	e := r.byName[name]
-	if e == nil {
+	if e == nil || e.restored {
 		return nil
 	}
 	if h := r.holder(e.id); h != e && e.account != nil {
@@ -188,14 +197,16 @@ func (r *Registry) Load(ctx context.Context, channel *v1alpha1.Channel) error {
 
 	r.announce(channel)
 	r.forgetGoneRivals(ctx, name)
-	account, err := r.build(ctx, channel)
+	from := &source{reader: r.reader, writer: r.writer}
+	account, err := r.build(ctx, channel, from)
 	if err != nil {
 		return fmt.Errorf("load Channel %s: %w", name, err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if e := r.byName[name]; e != nil {
-		e.account = account
+		e.account, e.restored, e.origin = account, false, originOf(channel, account, from)
+		r.noteChange()
 	}
 	return nil
 }
@@ -254,6 +265,7 @@ func (r *Registry) Forget(name types.NamespacedName) {
 	defer r.mu.Unlock()
 	r.forget(name)
 	r.loading.Delete(name)
+	r.noteChange()
 }
 
 func (r *Registry) forget(name types.NamespacedName) {
@@ -312,14 +324,15 @@ func equalLimits(a, b v1alpha1.ChannelLimits) bool {
 	return ptr.Equal(a.RequestsPerSecond, b.RequestsPerSecond) && ptr.Equal(a.Burst, b.Burst) && ptr.Equal(a.Concurrency, b.Concurrency)
 }
 
-// Ready reports whether every Channel there was at the start has been loaded.
-func (r *Registry) Ready() bool { return r.ready.Load() }
+// Ready reports whether every Channel there was at the start has been loaded, or those that
+// the copy knew of were restored.
+func (r *Registry) Ready() bool { return r.ready.Load() || r.restored.Load() }
 
 // NeedLeaderElection is false: every replica receives.
 func (r *Registry) NeedLeaderElection() bool { return false }
 
-// Start loads all Channels, retrying until each was loaded once. The manager calls it
-// when its cache has synced.
+// Start loads all Channels, retrying until each was loaded once, and then keeps the copy.
+// The manager calls it when its cache has synced.
 func (r *Registry) Start(ctx context.Context) error {
 	log := ctrl.LoggerFrom(ctx).WithName("accounts")
 	for delay := 200 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
@@ -327,10 +340,10 @@ func (r *Registry) Start(ctx context.Context) error {
 		if err == nil {
 			r.ready.Store(true)
 			log.Info("all Channels are loaded")
-			<-ctx.Done()
+			r.keepCopy(ctx)
 			return nil
 		}
-		log.Error(err, "not receiving yet: a Channel could not be loaded")
+		log.Error(err, "a Channel could not be loaded: trying again", "receiving", r.Ready())
 		select {
 		case <-ctx.Done():
 			return nil
@@ -348,11 +361,20 @@ func (r *Registry) loadAll(ctx context.Context) error {
 	for i := range list.Items {
 		failed = append(failed, r.Load(ctx, &list.Items[i]))
 	}
-	// What was deleted since it was listed may have been forgotten before it was loaded.
-	for i := range list.Items {
-		r.forgetGone(ctx, client.ObjectKeyFromObject(&list.Items[i]))
+	// What was deleted since it was listed may have been forgotten before it was loaded; and
+	// what was restored may have been deleted before this process was there to see it.
+	for _, name := range append(namesOf(list.Items), r.onlyRestored()...) {
+		r.forgetGone(ctx, name)
 	}
 	return errors.Join(failed...)
+}
+
+func namesOf(channels []v1alpha1.Channel) []types.NamespacedName {
+	var names []types.NamespacedName
+	for i := range channels {
+		names = append(names, client.ObjectKeyFromObject(&channels[i]))
+	}
+	return names
 }
 
 // Reconcile keeps one Channel's account current, on every replica.

@@ -28,6 +28,14 @@ func (j *Journal) Admit(group func(object string) string, admission Admission) {
 	j.reservedBy = map[string]Use{}
 }
 
+// UseOf is what a group uses: nothing before Admit, and while the journal has failed what was
+// last known.
+func (j *Journal) UseOf(group string) Use {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.index.groups[group].plus(j.reservedBy[group])
+}
+
 // MaxBytes bounds the Bytes of all.
 func (j *Journal) MaxBytes() int64 { return j.options.MaxBytes }
 

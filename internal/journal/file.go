@@ -30,12 +30,12 @@ type opened struct {
 	torn  bool
 }
 
-// makeFile makes a journal's file if there is none, or an empty one. A new file is whole before
-// it has its name, so that one that is not whole was damaged, never begun.
+// makeFile makes a journal's file if there is none. A new file is whole before it has its
+// name, so that one that is not whole, or is empty, was damaged, never begun.
 func makeFile(dir string) error {
 	path := filepath.Join(dir, fileName)
-	info, err := os.Stat(path)
-	if err == nil && info.Size() == 0 || errors.Is(err, fs.ErrNotExist) {
+	_, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
 		err = replace(dir, initialise)
 	}
 	if err != nil {

@@ -14,15 +14,10 @@ import (
 )
 
 const (
-	// drainAtOnce is how many objects are taken from the journal at a time: fresh pushes
-	// keep most of the API server.
-	drainAtOnce = 8
 	// drainRound is after how long it is looked what has come meanwhile.
 	drainRound = 5 * time.Second
 	// firstDrainRetry and lastDrainRetry bound the pause when the API server fails.
 	firstDrainRetry, lastDrainRetry = 250 * time.Millisecond, 5 * time.Second
-	// maxAsideReason is how much of a refusal is kept.
-	maxAsideReason = 1024
 )
 
 // drain writes what the journal keeps on its objects, until the context ends. What was set
@@ -62,11 +57,7 @@ func (l *Ledger) drain(ctx context.Context) {
 }
 
 func (l *Ledger) restore(ctx context.Context) {
-	var seqs []uint64
-	for _, aside := range l.journal.Asides() {
-		seqs = append(seqs, aside.Seq)
-	}
-	if err := l.journal.Restore(seqs...); err != nil {
+	if err := l.journal.Restore(seqsOf(l.journal.Asides())...); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "what is set aside in the journal is not tried again")
 	}
 }
@@ -76,15 +67,29 @@ func (l *Ledger) restore(ctx context.Context) {
 // It ends when the API server fails; what fails for one object's own sake holds up no other.
 func (l *Ledger) drainSome(ctx context.Context) (more bool, err error) {
 	group, together := errgroup.WithContext(ctx)
-	group.SetLimit(drainAtOnce)
+	ended, writers := make(chan struct{}, maxWrites), 0
 	start := time.Now()
 	for _, name := range inTurns(l.stuck.due(l.journal.Objects())) {
+		for ; writers >= l.drainers(); writers-- {
+			<-ended
+		}
 		if more = time.Since(start) > drainRound; more || together.Err() != nil {
 			break
 		}
-		group.Go(func() error { return l.drainOne(together, name) })
+		writers++
+		group.Go(func() error {
+			defer func() { ended <- struct{}{} }()
+			return l.drainOne(together, name)
+		})
 	}
 	return more, group.Wait()
+}
+
+// drainers is how many objects may be drained at a time. Each push that waits for its answer
+// takes the place of one: what is in the journal can wait, and where a storm keeps the machine
+// busy, acknowledging comes first.
+func (l *Ledger) drainers() int {
+	return max(1, maxWrites-int(l.inHand.Load()))
 }
 
 // inTurns orders objects, given with the newest first, so that each Channel has its turn,
@@ -169,7 +174,11 @@ func (l *Ledger) drainRecords(ctx context.Context, name string, records []journa
 			failed = append(failed, r.err)
 		}
 	}
-	l.admission.rate.dealtWith(answered)
+	if l.drainers() < maxWrites/2 {
+		l.admission.rate.rest() // it gives way: that says nothing about its speed
+	} else {
+		l.admission.rate.dealtWith(answered)
+	}
 	return errors.Join(l.journal.Delete(written...), firstOf(failed))
 }
 
@@ -186,8 +195,8 @@ func firstOf(failures []error) error {
 
 // setAside takes a record out of the way, and says so: somebody must look at it.
 func (l *Ledger) setAside(ctx context.Context, record journal.Record, f fact, why error) error {
-	ctrl.LoggerFrom(ctx).Error(why, "a push that was acknowledged cannot be recorded, and is set aside in the journal until the next start",
-		"object", f.Object.String(), "namespace", f.Object.Namespace, "receivedAt", record.At, "record", record.Seq)
-	reason := why.Error()
-	return l.journal.SetAside(record.Seq, reason[:min(len(reason), maxAsideReason)])
+	reason := reasonOf(why)
+	ctrl.LoggerFrom(ctx).Error(nil, "a push that was acknowledged cannot be recorded, and is set aside in the journal until somebody asks for it",
+		"why", reason, "object", f.Object.String(), "namespace", f.Object.Namespace, "receivedAt", record.At, "record", record.Seq)
+	return l.journal.SetAside(record.Seq, reason)
 }

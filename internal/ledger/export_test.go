@@ -1,6 +1,9 @@
 package ledger
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // WriteLastPush does at once what Start does now and then.
 func (l *Ledger) WriteLastPush(ctx context.Context) { l.pushed.write(ctx) }
@@ -14,3 +17,17 @@ func (l *Ledger) Standing() (objects, facts int) {
 	}
 	return len(l.lines.standing), facts
 }
+
+// Seeing reports whether the ledger looks into its cache.
+func (l *Ledger) Seeing() bool { return l.seeing.Load() }
+
+// LookOften makes Start look at the Channels so often, as a replica of that name.
+func (l *Ledger) LookOften(replica string, every time.Duration) {
+	l.asides.replica, l.lookEvery = replica, every
+}
+
+// HashedName is an object's second name.
+var HashedName = hashedName
+
+// ReasonOf is what is kept of why a record is refused.
+var ReasonOf = reasonOf

@@ -39,6 +39,9 @@ type channel struct{ namespace, name string }
 
 func (o object) channel() channel { return channel{o.Namespace, o.Channel} }
 
+// String is the Channel's name in the journal, as channelOf gives it.
+func (c channel) String() string { return c.namespace + "/" + c.name }
+
 // kind of object.
 type kind string
 

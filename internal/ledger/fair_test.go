@@ -165,7 +165,7 @@ func TestInTurns(t *testing.T) {
 // A backlog of one Channel that takes half a minute: what another puts meanwhile is not behind it.
 func TestBacklogHoldsUpNoOtherChannel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := openDesk(t, 100*time.Millisecond, nil)
+		d := openDesk(t, 400*time.Millisecond, nil)
 		var backlog []fact
 		for i := range 2400 {
 			backlog = append(backlog, factOf("backlog", fmt.Sprint(i)))
@@ -192,7 +192,7 @@ func TestBacklogHoldsUpNoOtherChannel(t *testing.T) {
 		if d.journal.Stats().Records == 0 {
 			t.Error("there was no backlog any more")
 		}
-		// 8 at a time, 100 ms each: 80 a second, and the mean is on its way there.
+		// 32 at a time, 400 ms each: 80 a second, and the mean is on its way there.
 		if r := d.admission.rate.perSecond(); r > 250 || r < 80 {
 			t.Errorf("%v records a second", r)
 		}
@@ -324,7 +324,7 @@ func TestFailingAPIServerIsNoObjectsFault(t *testing.T) {
 		}
 		away = false
 		d.mu.Unlock()
-		if most := drainAtOnce * int(20*time.Minute/lastDrainRetry+10); tries > most {
+		if most := maxWrites * int(20*time.Minute/lastDrainRetry+10); tries > most {
 			t.Errorf("%d tries in 20 minutes, want at most %d", tries, most)
 		}
 		if got := d.admission.rate.perSecond(); got != before {

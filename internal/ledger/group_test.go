@@ -211,3 +211,56 @@ func TestOlderChangesInAGroup(t *testing.T) {
 		t.Errorf("announced %+v, %v, %v", announced, outcomes, errs)
 	}
 }
+
+// seeing starts the book's ledger with a cache, so that it looks there what exists; it counts
+// its writes.
+func (b *book) seeing(t *testing.T, cache client.Reader) *atomic.Int64 {
+	t.Helper()
+	s := &switched{}
+	b.Ledger = ledger.New(s.client(t), cache, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = b.Start(ctx) })
+	t.Cleanup(running.Wait)
+	t.Cleanup(cancel)
+	for deadline := time.Now().Add(10 * time.Second); !b.Seeing(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it never started")
+		}
+	}
+	return &s.writes
+}
+
+// A push is one request: what the cache does not know is created, what it knows is patched.
+func TestOnePushIsOneWrite(t *testing.T) {
+	b := open(t, "fliggy")
+	writes := b.seeing(t, b.api)
+	for i, event := range []platform.Event{told("1", "first"), told("1", "second"), change("2", noon, "first", platform.AspectPrice),
+		change("2", noon.Add(time.Second), "second", platform.AspectPrice)} {
+		if outcome := b.record(push("x"), event); outcome != platform.OutcomeRecorded {
+			t.Errorf("push %d: %s", i, outcome)
+		}
+		if n := writes.Swap(0); n != 1 {
+			t.Errorf("push %d took %d writes", i, n)
+		}
+	}
+}
+
+// A cache that is behind costs a request more, never a push.
+func TestCacheThatIsBehind(t *testing.T) {
+	b := open(t, "fliggy")
+	b.seeing(t, nowhere{b.api})
+	b.record(push("x"), told("1", "first"))
+	b.record(push("x"), change("2", noon, "first", platform.AspectPrice))
+	for i, event := range []platform.Event{told("1", "second"), change("2", noon.Add(time.Second), "second", platform.AspectPrice)} {
+		if outcome := b.record(push("x"), event); outcome != platform.OutcomeRecorded {
+			t.Errorf("push %d: %s", i, outcome)
+		}
+	}
+	if n := len(b.order("fliggy-1").Spec.Notifications); n != 2 {
+		t.Errorf("%d notifications", n)
+	}
+	if got := b.product("fliggy-2").Spec.Announced.Price; got == nil || got.MessageID != "second" {
+		t.Errorf("announced: %v", got)
+	}
+}

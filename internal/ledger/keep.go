@@ -19,14 +19,26 @@ const (
 	commitBudget = 2 * time.Second
 )
 
-// budgets are how long the API server has.
-type budgets struct{ line, commit time.Duration }
+// maxBacklog is how many records of a Channel the journal may keep while others of it still
+// go to the API server: beyond, they would only stand in line behind those.
+const maxBacklog = maxWrites
+
+// enter puts a fact in line, unless it would stand there for too long.
+func (l *Ledger) enter(ctx context.Context, f fact) *waiting {
+	if l.journal.UseOf(f.Object.channel().String()).Records > maxBacklog || l.lines.ahead(f.Object) > lineBudget {
+		return &waiting{fact: f}
+	}
+	return l.lines.join(ctx, f)
+}
 
 // settle waits until a fact is durable: on its object as long as that goes quickly, else in
 // the journal, from where it is written later. What the API server refuses for the object's
 // own sake is not kept: it would be refused again.
 func (l *Ledger) settle(ctx context.Context, w *waiting) result {
-	line, commit := time.NewTimer(time.Until(w.at.Add(l.budgets.line))), time.NewTimer(time.Until(w.at.Add(l.budgets.commit)))
+	if w.done == nil { // it is in no line
+		return l.keep(ctx, w.fact, errBehind)
+	}
+	line, commit := time.NewTimer(time.Until(w.at.Add(lineBudget))), time.NewTimer(time.Until(w.at.Add(commitBudget)))
 	defer line.Stop()
 	defer commit.Stop()
 	for {

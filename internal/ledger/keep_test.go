@@ -185,7 +185,7 @@ func TestWhatIsRefusedForGoodIsSetAside(t *testing.T) {
 		t.Errorf("%d notifications, want 2", n)
 	}
 	asides := k.journal.Asides()
-	if len(asides) != 1 || !strings.Contains(asides[0].Reason, "NoSuchKind") {
+	if len(asides) != 1 || !strings.Contains(asides[0].Reason, "].type: FieldValueNotSupported") {
 		t.Errorf("set aside: %+v", asides)
 	}
 }

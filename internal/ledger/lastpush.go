@@ -16,13 +16,9 @@ import (
 	"github.com/laidoulaile/channel-operator/internal/platform"
 )
 
-const (
-	// lastPushEvery is how coarse a Channel's lastPushTime is: a push must not cost a
-	// write of its own.
-	lastPushEvery = 5 * time.Minute
-	// lastPushLook is how often it is looked at whether a Channel's time is due.
-	lastPushLook = 5 * time.Second
-)
+// lastPushEvery is how coarse a Channel's lastPushTime is: a push must not cost a write of
+// its own.
+const lastPushEvery = 5 * time.Minute
 
 // lastPush keeps Channels' lastPushTime, and what pushes tell of their credit, off the way
 // of the pushes.
@@ -109,29 +105,6 @@ func (p *lastPush) again(name types.NamespacedName, failed note) {
 	defer p.mu.Unlock()
 	delete(p.written, name)
 	p.noted[name] = failed.and(p.noted[name])
-}
-
-// NeedLeaderElection is false: every replica receives.
-func (l *Ledger) NeedLeaderElection() bool { return false }
-
-// Start drains the journal, and writes lastPushTime and credit now and then, until the
-// context ends.
-func (l *Ledger) Start(ctx context.Context) error {
-	var draining sync.WaitGroup
-	if l.journal != nil {
-		draining.Go(func() { l.drain(ctx) })
-	}
-	defer draining.Wait()
-	ticker := time.NewTicker(lastPushLook)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-			l.pushed.write(ctx)
-		}
-	}
 }
 
 func (p *lastPush) write(ctx context.Context) {

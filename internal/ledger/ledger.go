@@ -12,9 +12,11 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/recorder"
 
 	"github.com/laidoulaile/channel-operator/internal/accounts"
 	"github.com/laidoulaile/channel-operator/internal/journal"
@@ -26,14 +28,24 @@ import (
 // no push can block those that come after it.
 const maxAhead = 10 * time.Minute
 
+// lookEvery is how often it is looked at what is due on the Channels.
+const lookEvery = 5 * time.Second
+
 // Ledger writes facts. It is safe for concurrent use.
 type Ledger struct {
-	api     client.Client
-	cache   client.Reader
-	journal *journal.Journal // nil: there is none
-	budgets budgets
-	pushed  *lastPush
-	lines   *lines
+	// Events tells of what is set aside; nil: nobody is told. It is set before Start.
+	Events recorder.EventRecorder
+
+	api       client.Client
+	cache     client.Reader
+	journal   *journal.Journal // nil: there is none
+	pushed    *lastPush
+	asides    *asides
+	lookEvery time.Duration
+	lines     *lines
+	seeing    atomic.Bool // the cache is filled
+	// inHand are the pushes that wait for their answer.
+	inHand atomic.Int64
 	// What follows is there with a journal only.
 	admission *admission
 	stuck     *stuck
@@ -44,8 +56,7 @@ type Ledger struct {
 // the cache, which must have AddIndexes' indexes. Where the API server is away or behind,
 // facts are kept in the journal; nil is none, and pushes must then be sent again.
 func New(api client.Client, cache client.Reader, kept *journal.Journal) *Ledger {
-	l := &Ledger{api: api, cache: cache, journal: kept, pushed: newLastPush(api),
-		budgets: budgets{line: lineBudget, commit: commitBudget}}
+	l := &Ledger{api: api, cache: cache, journal: kept, pushed: newLastPush(api), asides: newAsides(), lookEvery: lookEvery}
 	l.lines = newLines(l.write)
 	if kept != nil {
 		l.admission, l.stuck = newAdmission(kept.MaxBytes()), newStuck()
@@ -54,35 +65,67 @@ func New(api client.Client, cache client.Reader, kept *journal.Journal) *Ledger 
 	return l
 }
 
+// NeedLeaderElection is false: every replica receives.
+func (l *Ledger) NeedLeaderElection() bool { return false }
+
+// Start drains the journal, and writes now and then what the Channels show of the pushes and
+// of what is set aside, until the context ends. The manager calls it when its caches are
+// filled.
+func (l *Ledger) Start(ctx context.Context) error {
+	l.seeing.Store(true)
+	var draining sync.WaitGroup
+	if l.journal != nil {
+		draining.Go(func() { l.drain(ctx) })
+	}
+	defer draining.Wait()
+	ticker := time.NewTicker(l.lookEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			l.pushed.write(ctx)
+			l.lookAside(ctx)
+		}
+	}
+}
+
 // Record makes the events of one push durable and says what became of them: on their
 // objects or, if that takes too long, in the journal. With an error nothing may be
 // acknowledged; sending the push again is safe at any point.
 func (l *Ledger) Record(ctx context.Context, account *accounts.Account, push platform.Push, events []platform.Event) (platform.Outcome, error) {
-	settle := l.settle
 	if l.journal == nil {
-		settle = l.lines.await
+		return l.Commit(ctx, account, push, events)
 	}
-	return l.record(ctx, account, push, events, settle)
+	l.inHand.Add(1)
+	defer l.inHand.Add(-1)
+	return l.record(ctx, account, push, events, l.enter, l.settle)
 }
 
 // Commit is Record without the journal: what is answered by what was recorded must be on
 // its object, where every replica finds it.
 func (l *Ledger) Commit(ctx context.Context, account *accounts.Account, push platform.Push, events []platform.Event) (platform.Outcome, error) {
-	return l.record(ctx, account, push, events, l.lines.await)
+	return l.record(ctx, account, push, events, l.lines.join, l.lines.await)
 }
 
-func (l *Ledger) record(ctx context.Context, account *accounts.Account, push platform.Push, events []platform.Event, settle func(context.Context, *waiting) result) (platform.Outcome, error) {
+func (l *Ledger) record(ctx context.Context, account *accounts.Account, push platform.Push, events []platform.Event,
+	enter func(context.Context, fact) *waiting, settle func(context.Context, *waiting) result) (platform.Outcome, error) {
 	facts, err := l.factsOf(account, push, events)
 	if err != nil {
 		return platform.OutcomeRetry, err
 	}
 	standing := make([]*waiting, 0, len(facts))
 	for _, f := range facts {
-		standing = append(standing, l.lines.join(ctx, f))
+		standing = append(standing, enter(ctx, f))
 	}
 	results := make([]result, len(standing))
 	var settling sync.WaitGroup
 	for i, w := range standing {
+		if i == len(standing)-1 {
+			results[i] = settle(ctx, w) // mostly the only one
+			break
+		}
 		settling.Go(func() { results[i] = settle(ctx, w) })
 	}
 	settling.Wait()

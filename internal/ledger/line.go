@@ -35,6 +35,8 @@ type lines struct {
 	mu sync.Mutex
 	// standing are those in line for an object; an object that is there has a writer.
 	standing map[object][]*waiting
+	writing  int           // objects that are being written
+	pace     time.Duration // what a write takes, as a mean in which the last count most
 }
 
 // waiting is a fact in line.
@@ -60,6 +62,18 @@ func (l *lines) join(ctx context.Context, f fact) *waiting {
 		go l.serve(context.WithoutCancel(ctx), f.Object)
 	}
 	return w
+}
+
+// ahead is about how long a fact would stand in line for an object: behind the objects that
+// wait for a slot, and behind what stands in the object's own line.
+func (l *lines) ahead(o object) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	wait := time.Duration(len(l.standing)-l.writing) * l.pace / maxWrites
+	if line, busy := l.standing[o]; busy {
+		wait += time.Duration(1+len(line)/maxGroup) * l.pace
+	}
+	return wait
 }
 
 // leave takes a fact out of the line, unless it is being written already.
@@ -108,7 +122,16 @@ func (l *lines) next(o object) []*waiting {
 		n++
 	}
 	l.standing[o] = slices.Clone(line[n:])
+	l.writing++
 	return line[:n]
+}
+
+// wrote notes how long a write took.
+func (l *lines) wrote(took time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.writing--
+	l.pace += (took - l.pace) / 16
 }
 
 func (l *lines) deliver(group []*waiting) {
@@ -118,7 +141,9 @@ func (l *lines) deliver(group []*waiting) {
 	for _, w := range group {
 		facts = append(facts, w.fact)
 	}
+	start := time.Now()
 	results := l.write(ctx, facts)
+	l.wrote(time.Since(start))
 	for i, w := range group {
 		w.done <- results[i]
 	}

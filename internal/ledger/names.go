@@ -10,6 +10,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/retry"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 )
 
 // hashSize is how many hex digits of a hash stand in a name: 80 bits.
@@ -35,18 +38,24 @@ type write func(ctx context.Context, name string) error
 // upsert patches the object of an id, or creates it. Two ids may want one name (Channel
 // "a" with "b-1", Channel "a-b" with "1"): a patch names the identity it is for, the API
 // server refuses it on another's object, and the hashed name is used instead.
-func upsert(ctx context.Context, o object, patch, create write) error {
-	err := patchOrCreate(ctx, ObjectName(o.Channel, o.ID), patch, create)
+func (l *Ledger) upsert(ctx context.Context, o object, patch, create write) error {
+	err := l.patchOrCreate(ctx, o, ObjectName(o.Channel, o.ID), patch, create)
 	if refusalOf(err) == refusedForeign {
-		err = patchOrCreate(ctx, hashedName(o.Channel, o.ID), patch, create)
+		err = l.patchOrCreate(ctx, o, hashedName(o.Channel, o.ID), patch, create)
 	}
 	return err
 }
 
-// patchOrCreate tries the patch first: most pushes are about objects that exist. Others
-// may create the object in between, hence the second patch.
-func patchOrCreate(ctx context.Context, name string, patch, create write) error {
+// patchOrCreate tries first what the cache says is needed, so that it takes one request.
+// The cache may be behind, and others may create or delete the object in between, hence
+// what follows.
+func (l *Ledger) patchOrCreate(ctx context.Context, o object, name string, patch, create write) error {
 	return retry.RetryOnConflict(patience, func() error {
+		if l.unseen(ctx, o, name) {
+			if err := create(ctx, name); !apierrors.IsAlreadyExists(err) {
+				return err
+			}
+		}
 		err := patch(ctx, name)
 		if !apierrors.IsNotFound(err) {
 			return err
@@ -56,6 +65,19 @@ func patchOrCreate(ctx context.Context, name string, patch, create write) error 
 		}
 		return err
 	})
+}
+
+// unseen reports whether the cache knows no object of a name. Until the caches are filled
+// it is false.
+func (l *Ledger) unseen(ctx context.Context, o object, name string) bool {
+	if !l.seeing.Load() {
+		return false
+	}
+	var seen client.Object = &v1alpha1.ProductSync{}
+	if o.Kind == kindOrder {
+		seen = &v1alpha1.OrderVoucher{}
+	}
+	return apierrors.IsNotFound(l.cache.Get(ctx, o.key(name), seen, client.UnsafeDisableDeepCopy))
 }
 
 // patience is for an object that many write to at once: the API server gives a patch up

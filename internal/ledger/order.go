@@ -183,7 +183,7 @@ func (l *Ledger) append(ctx context.Context, o object, facts []*orderFact) error
 		}
 		return l.api.Create(ctx, &v1alpha1.OrderVoucher{ObjectMeta: o.meta(name), Spec: spec})
 	}
-	return upsert(ctx, o, patch, create)
+	return l.upsert(ctx, o, patch, create)
 }
 
 // outOrderID is the distributor's id of the order as the last that names it has it.

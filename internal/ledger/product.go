@@ -34,7 +34,7 @@ func productFactOf(account *accounts.Account, push platform.Push, change *platfo
 
 // writeProduct announces changes on their ProductSync: of each aspect the newest, in one
 // write. If the API server knows a newer change of some aspect, what is new must not be
-// lost with it: then what is known is read, and the rest goes change by change.
+// lost with it: then what is known is read, and the rest is written.
 func (l *Ledger) writeProduct(ctx context.Context, facts []fact) []result {
 	o, newest := facts[0].Object, newestOf(facts)
 	outcome, err := l.announce(ctx, o, newest)
@@ -42,16 +42,55 @@ func (l *Ledger) writeProduct(ctx context.Context, facts []fact) []result {
 	case err != nil:
 		return all(len(facts), outcome, err)
 	case outcome == platform.OutcomeOlder:
-		return l.writeApart(ctx, facts)
+		return l.writeRest(ctx, facts)
 	}
+	return told(facts, newest)
+}
+
+// told says of which facts something was announced.
+func told(facts []fact, announced v1alpha1.Announced) []result {
 	results := make([]result, len(facts))
 	for i, f := range facts {
 		results[i].outcome = platform.OutcomeOlder
-		if announces(f, newest) {
+		if slices.ContainsFunc(f.Product.Aspects, func(aspect platform.Aspect) bool {
+			newest := *aspectOf(&announced, aspect)
+			return newest != nil && !f.Product.Change.ChangedAt.Before(&newest.ChangedAt)
+		}) {
 			results[i].outcome = platform.OutcomeRecorded
 		}
 	}
 	return results
+}
+
+// writeRest announces what is no older than what is known. A change that is known and lies
+// ahead of our clock proves nothing about another: then each is looked at for itself, as it is
+// if somebody else announced something in between.
+func (l *Ledger) writeRest(ctx context.Context, facts []fact) []result {
+	o := facts[0].Object
+	known, err := l.announced(ctx, o)
+	if err != nil {
+		return all(len(facts), platform.OutcomeRetry, err)
+	}
+	if slices.ContainsFunc(facts, func(f fact) bool { return aheadOf(known, f.ReceivedAt) }) {
+		return l.writeApart(ctx, facts, known)
+	}
+	rest := newestOf(facts)
+	for _, aspect := range everyAspect {
+		newest, there := aspectOf(&rest, aspect), *aspectOf(&known, aspect)
+		if *newest != nil && there != nil && (*newest).ChangedAt.Before(&there.ChangedAt) {
+			*newest = nil
+		}
+	}
+	if rest == (v1alpha1.Announced{}) {
+		return all(len(facts), platform.OutcomeOlder, nil)
+	}
+	switch outcome, err := l.announce(ctx, o, rest); {
+	case err != nil:
+		return all(len(facts), outcome, err)
+	case outcome == platform.OutcomeOlder:
+		return l.writeApart(ctx, facts, known)
+	}
+	return told(facts, rest)
 }
 
 // newestOf gives of each aspect the newest change; of two of the same time, the later.
@@ -77,13 +116,8 @@ func announces(f fact, announced v1alpha1.Announced) bool {
 }
 
 // writeApart writes change by change, but for those that are older in all they say than
-// what is known. A change that is known and lies ahead of our clock proves nothing about
-// another: that is looked at one by one, too.
-func (l *Ledger) writeApart(ctx context.Context, facts []fact) []result {
-	known, err := l.announced(ctx, facts[0].Object)
-	if err != nil {
-		return all(len(facts), platform.OutcomeRetry, err)
-	}
+// what is known.
+func (l *Ledger) writeApart(ctx context.Context, facts []fact, known v1alpha1.Announced) []result {
 	results := make([]result, len(facts))
 	for i, f := range facts {
 		if announces(f, known) || aheadOf(known, f.ReceivedAt) {
@@ -208,7 +242,7 @@ func (l *Ledger) upsertProduct(ctx context.Context, o object, announced v1alpha1
 	create := func(ctx context.Context, name string) error {
 		return l.api.Create(ctx, &v1alpha1.ProductSync{ObjectMeta: o.meta(name), Spec: spec})
 	}
-	return upsert(ctx, o, patch, create)
+	return l.upsert(ctx, o, patch, create)
 }
 
 // EnsureProduct makes the object of a product that discovery found, if it is not there.

@@ -89,7 +89,8 @@ func Code(text string) string {
 		return code
 	}
 	code := strings.ToUpper(text)
-	if _, err := scaleOf(code); err != nil || !IsCode(code) || code == "XXX" || code == "XTS" { // none, and a test
+	// ISO 4217 keeps the code XXX for "no currency" and XTS for testing: neither is a currency.
+	if _, err := scaleOf(code); err != nil || !IsCode(code) || code == "XXX" || code == "XTS" {
 		return ""
 	}
 	return code

@@ -40,6 +40,7 @@ const (
 
 // Sealer seals for one Channel. It is safe for concurrent use.
 type Sealer struct {
+	names      []string
 	recipients []age.Recipient
 	codeKey    []byte
 }
@@ -56,14 +57,16 @@ func NewSealer(recipients []string, codeKey []byte) (*Sealer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sealing recipients: %w", err)
 	}
-	return &Sealer{recipients: parsed, codeKey: codeKey}, nil
+	return &Sealer{names: slices.Clone(recipients), recipients: parsed, codeKey: codeKey}, nil
 }
+
+// Recipients are those ("age1…") that it seals for.
+func (s *Sealer) Recipients() []string { return slices.Clone(s.names) }
 
 // Seal encrypts a body to the recipients: base64 of the age file over exactly these bytes.
 func (s *Sealer) Seal(body []byte) (string, error) {
 	var sealed bytes.Buffer
-	text := base64.NewEncoder(base64.StdEncoding, &sealed)
-	plain, err := age.Encrypt(text, s.recipients...)
+	plain, err := age.Encrypt(&sealed, s.recipients...)
 	if err != nil {
 		return "", fmt.Errorf("seal: %w", err)
 	}
@@ -73,10 +76,7 @@ func (s *Sealer) Seal(body []byte) (string, error) {
 	if err := plain.Close(); err != nil {
 		return "", fmt.Errorf("seal: %w", err)
 	}
-	if err := text.Close(); err != nil {
-		return "", fmt.Errorf("seal: %w", err)
-	}
-	return sealed.String(), nil
+	return base64.StdEncoding.EncodeToString(sealed.Bytes()), nil
 }
 
 // CodeID is a keyed hash of a voucher code: equal codes have equal ids, and without
@@ -295,13 +295,17 @@ func Open(sealed, identities string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sealing identity: %w", err)
 	}
-	plain, err := age.Decrypt(base64.NewDecoder(base64.StdEncoding, strings.NewReader(sealed)), parsed...)
-	if err != nil {
-		return nil, fmt.Errorf("open sealed body: %w", err)
-	}
-	body, err := io.ReadAll(plain)
+	body, err := decrypt(base64.NewDecoder(base64.StdEncoding, strings.NewReader(sealed)), parsed)
 	if err != nil {
 		return nil, fmt.Errorf("open sealed body: %w", err)
 	}
 	return body, nil
+}
+
+func decrypt(sealed io.Reader, identities []age.Identity) ([]byte, error) {
+	plain, err := age.Decrypt(sealed, identities...)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(plain)
 }

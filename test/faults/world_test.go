@@ -47,6 +47,7 @@ type world struct {
 	server    string // the gate before the API server
 	push      string
 	journal   string   // its directory; empty: the managers have none
+	keys      string   // the directory of the key of what lies beside the journal
 	flags     []string // of the manager, besides the usual ones
 	patient   bool     // the manager may fail to start: it is started again
 	stop      func()   // ends the manager for good

@@ -295,6 +295,7 @@ func TestDefault(t *testing.T) {
 		"--metrics-bind-address=:8081",
 		"--health-probe-bind-address=:8082",
 		"--journal-dir=/var/lib/channel-operator",
+		"--key-dir=/run/channel-operator",
 		"--leader-elect",
 	}
 	if diff := cmp.Diff(want, got.Spec.Template.Spec.Containers[0].Args); diff != "" {
@@ -314,8 +315,8 @@ func TestJournals(t *testing.T) {
 		if diff := cmp.Diff(want, retention); diff != "" {
 			t.Errorf("%s: retention of claims (-want +got):\n%s", dir, diff)
 		}
-		if len(set.Spec.Template.Spec.Volumes) != 0 {
-			t.Errorf("%s: volumes beside the claims: %v", dir, set.Spec.Template.Spec.Volumes)
+		if volumes := set.Spec.Template.Spec.Volumes; len(volumes) != 1 {
+			t.Errorf("%s: volumes beside the claims: %v", dir, volumes)
 		}
 		checkReplacement(t, dir, set)
 	}
@@ -341,9 +342,10 @@ func checkClaim(t *testing.T, set *appsv1.StatefulSet) {
 func checkMount(t *testing.T, set *appsv1.StatefulSet, volume string) {
 	t.Helper()
 	manager := set.Spec.Template.Spec.Containers[0]
-	if len(manager.VolumeMounts) != 1 {
+	if len(manager.VolumeMounts) != 2 {
 		t.Fatalf("%d mounts", len(manager.VolumeMounts))
 	}
+	checkKeys(t, set, manager.VolumeMounts[1])
 	mount := manager.VolumeMounts[0]
 	if mount.Name != volume || mount.ReadOnly || !slices.Contains(manager.Args, "--journal-dir="+mount.MountPath) {
 		t.Errorf("%s is mounted at %s, read-only %v; args %v", mount.Name, mount.MountPath, mount.ReadOnly, manager.Args)
@@ -355,6 +357,19 @@ func checkMount(t *testing.T, set *appsv1.StatefulSet, volume string) {
 	group := set.Spec.Template.Spec.SecurityContext.FSGroup
 	if group == nil || !strings.Contains(string(image), fmt.Sprintf("\nUSER %d:%[1]d\n", *group)) {
 		t.Errorf("the volume's group %v is not that of the image's user", group)
+	}
+}
+
+// checkKeys: the key of what lies beside the journal is in memory, on no disk.
+func checkKeys(t *testing.T, set *appsv1.StatefulSet, mount corev1.VolumeMount) {
+	t.Helper()
+	volumes := set.Spec.Template.Spec.Volumes
+	i := slices.IndexFunc(volumes, func(v corev1.Volume) bool { return v.Name == mount.Name })
+	if i < 0 || volumes[i].EmptyDir == nil || volumes[i].EmptyDir.Medium != corev1.StorageMediumMemory || volumes[i].EmptyDir.SizeLimit.IsZero() {
+		t.Errorf("the volume %s of %+v is not in bounded memory", mount.Name, volumes)
+	}
+	if args := set.Spec.Template.Spec.Containers[0].Args; mount.ReadOnly || !slices.Contains(args, "--key-dir="+mount.MountPath) {
+		t.Errorf("%s is mounted at %s, read-only %v; args %v", mount.Name, mount.MountPath, mount.ReadOnly, args)
 	}
 }
 
@@ -448,10 +463,10 @@ func checkEphemeral(t *testing.T, set *appsv1.StatefulSet) {
 		t.Errorf("claims: %v, %v", set.Spec.VolumeClaimTemplates, set.Spec.PersistentVolumeClaimRetentionPolicy)
 	}
 	volumes := set.Spec.Template.Spec.Volumes
-	if len(volumes) != 1 || volumes[0].EmptyDir == nil || volumes[0].EmptyDir.SizeLimit.IsZero() {
+	if len(volumes) != 2 || volumes[1].EmptyDir == nil || volumes[1].EmptyDir.SizeLimit.IsZero() {
 		t.Fatalf("volumes: %+v", volumes)
 	}
-	checkMount(t, set, volumes[0].Name)
+	checkMount(t, set, volumes[1].Name)
 }
 
 // Every push path of the operator has a way in, and nothing else has.

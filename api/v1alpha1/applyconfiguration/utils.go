@@ -50,6 +50,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ChannelReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ChannelSealing"):
 		return &apiv1alpha1.ChannelSealingApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ChannelSetAside"):
+		return &apiv1alpha1.ChannelSetAsideApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ChannelSetAsideObject"):
+		return &apiv1alpha1.ChannelSetAsideObjectApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ChannelSpec"):
 		return &apiv1alpha1.ChannelSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ChannelStatus"):

@@ -1,7 +1,6 @@
 package platformtest
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,27 +12,24 @@ import (
 // adminMaxBody bounds a control request.
 const adminMaxBody = 4 << 20
 
-// scripted is what the control handlers of all fakes alter alike.
-type scripted interface {
-	AimPushes(base, token string)
-	ReleasePushes(ctx context.Context, seed uint64) []Delivery
-	Inject(Fault)
-	ClearFaults()
-	Down()
-	Up()
-	Deliveries() []Delivery
-}
-
-// commonRoutes are the routes of every control handler. allowed checks the base URLs
-// that /aim may name; nil allows any.
-func commonRoutes(route func(string, func(*http.Request) (any, error)), f scripted, allowed func(base string) error) {
-	route("POST /pushes/release", func(r *http.Request) (any, error) { return adminRelease(f, r) })
-	route("POST /aim", func(r *http.Request) (any, error) { return adminAim(f, r, allowed) })
-	route("POST /faults", func(r *http.Request) (any, error) { return adminFault(f, r) })
+// control is a control handler with the routes that every fake has, and what adds more.
+// allowed checks the base URLs that /aim may name; nil allows any.
+func (f *fake[Call]) control(allowed func(base string) error) (*http.ServeMux, func(pattern string, serve func(*http.Request) (any, error))) {
+	mux := http.NewServeMux()
+	route := func(pattern string, serve func(*http.Request) (any, error)) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { answerAdmin(w, r, serve) })
+	}
+	route("POST /pushes/release", f.adminRelease)
+	route("POST /aim", func(r *http.Request) (any, error) { return f.adminAim(r, allowed) })
+	route("POST /faults", f.adminFault)
 	route("DELETE /faults", func(*http.Request) (any, error) { f.ClearFaults(); return done{}, nil })
 	route("POST /down", func(*http.Request) (any, error) { f.Down(); return done{}, nil })
 	route("POST /up", func(*http.Request) (any, error) { f.Up(); return done{}, nil })
+	route("GET /calls", func(*http.Request) (any, error) {
+		return map[string]any{"counts": f.calls.all(), "log": f.CallLog()}, nil
+	})
 	route("GET /deliveries", func(*http.Request) (any, error) { return f.Deliveries(), nil })
+	return mux, route
 }
 
 // done is the answer that has nothing to tell.
@@ -66,7 +62,7 @@ func readAdmin(r *http.Request, into any) error {
 	return nil
 }
 
-func adminRelease(f scripted, r *http.Request) (any, error) {
+func (f *fake[Call]) adminRelease(r *http.Request) (any, error) {
 	var request struct {
 		Seed uint64 `json:"seed"`
 	}
@@ -76,7 +72,7 @@ func adminRelease(f scripted, r *http.Request) (any, error) {
 	return f.ReleasePushes(r.Context(), request.Seed), nil
 }
 
-func adminAim(f scripted, r *http.Request, allowed func(string) error) (any, error) {
+func (f *fake[Call]) adminAim(r *http.Request, allowed func(string) error) (any, error) {
 	var request struct {
 		Base  string `json:"base"`
 		Token string `json:"token"`
@@ -106,7 +102,7 @@ type adminFaultRequest struct {
 	Copies     int       `json:"copies"`
 }
 
-func adminFault(f scripted, r *http.Request) (any, error) {
+func (f *fake[Call]) adminFault(r *http.Request) (any, error) {
 	var request adminFaultRequest
 	if err := readAdmin(r, &request); err != nil {
 		return nil, err

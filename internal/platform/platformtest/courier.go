@@ -2,6 +2,7 @@ package platformtest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -244,6 +245,15 @@ func (c *courier) note(l letter, d Delivery) Delivery {
 	c.logger.Debug("push", "path", d.Path, "type", d.Type, "messageID", d.MessageID,
 		"fate", d.Fate, "attempts", d.Attempts, "status", d.Status, "error", d.Error)
 	return d
+}
+
+// pushClient follows no redirect. The timeout is of one try, 0 is none; a nil transport is a
+// plain one.
+func pushClient(transport http.RoundTripper, timeout time.Duration) *http.Client {
+	return &http.Client{
+		Timeout: timeout, Transport: cmp.Or[http.RoundTripper](transport, plainTransport()),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 // plainTransport uses no proxy and keeps a connection for every push under way.

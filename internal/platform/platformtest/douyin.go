@@ -118,18 +118,15 @@ type DouyinQuirks struct {
 // one and can be set forward with Advance; the timestamps that it signs stay real,
 // because receivers compare them with their own clock.
 type Douyin struct {
-	config  DouyinConfig
-	logger  *slog.Logger
-	script  faults
-	calls   counts
-	asked   log[DouyinCall]
-	gripes  gripes
-	courier courier
-	tokens  douyinTokens
-	orderQ  pacer
-	afterQ  pacer
-	wake    chan struct{}
-	settle  sync.Mutex // one Settle at a time
+	fake[DouyinCall]
+	gripes
+	config DouyinConfig
+	logger *slog.Logger
+	tokens douyinTokens
+	orderQ pacer
+	afterQ pacer
+	wake   chan struct{}
+	settle sync.Mutex // one Settle at a time
 
 	mu          sync.Mutex
 	secret      string
@@ -165,8 +162,7 @@ func NewDouyin(config DouyinConfig) (*Douyin, error) {
 	}
 	f.orderQ, f.afterQ = pacer{limit: 20}, pacer{limit: 10}
 	f.courier = courier{
-		client: &http.Client{Transport: cmp.Or[http.RoundTripper](config.Transport, plainTransport()),
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		client: pushClient(config.Transport, 0),
 		prefix: douyinPushPrefix, script: &f.script, logger: config.Logger,
 	}
 	f.courier.aim(config.PushBase, config.PushToken)
@@ -279,14 +275,16 @@ func (f *Douyin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, readErr := io.ReadAll(http.MaxBytesReader(w, r.Body, douyinMaxBody))
 	call := readDouyinCall(r, op, endpoint, body)
 	tooOften := f.watch(op)
-	reply := f.reply(r, op, func() (map[string]any, error) {
+	scripted := func(code string) answer { return f.scripted(op, code) }
+	reply := f.reply(r, op, scripted, func() answer {
 		if readErr != nil {
-			return nil, douyinFailure{2100005, "the body cannot be read"}
+			return f.envelope(op, nil, douyinFailure{2100005, "the body cannot be read"})
 		}
 		if tooOften && f.config.Throttle {
-			return nil, douyinFailure{2119003, ""}
+			return f.envelope(op, nil, douyinFailure{2119003, ""})
 		}
-		return f.answer(r, endpoint, call)
+		data, err := f.answer(r, endpoint, call)
+		return f.envelope(op, data, err)
 	})
 	f.asked.add(DouyinCall{CallRecord{At: time.Now(), Op: op, Subject: call.subject(), Verdict: reply.verdict}, call.shown(endpoint)})
 	f.logger.Debug("call", "op", op, "subject", call.subject(), "verdict", reply.verdict)
@@ -310,34 +308,17 @@ func (f *Douyin) watch(op string) (tooOften bool) {
 	if p == nil || !p.exceeded(time.Now()) {
 		return false
 	}
-	f.gripes.add("%s: more than %d in a second", op, p.limit)
+	f.complain("%s: more than %d in a second", op, p.limit)
 	return true
 }
 
-// reply is the scripted fault's answer or else the true one.
-func (f *Douyin) reply(r *http.Request, op string, truth func() (map[string]any, error)) answer {
-	fault := f.script.take(op, false)
-	if a, ok := fault.answer(); ok {
-		return a
+// scripted is a failure with a code of the script; one that is no number is "unknown error".
+func (f *Douyin) scripted(op, code string) answer {
+	var number int
+	if _, err := fmt.Sscan(code, &number); err != nil {
+		number = 2100001
 	}
-	switch fault.Kind {
-	case Slow:
-		if !pause(r.Context(), fault.Delay) {
-			return answer{abort: true, verdict: string(Slow)}
-		}
-	case Code:
-		var code int
-		if _, err := fmt.Sscan(fault.Code, &code); err != nil {
-			code = 2100001
-		}
-		return f.envelope(op, nil, douyinFailure{code, ""})
-	}
-	data, err := truth()
-	a := f.envelope(op, data, err)
-	if fault.Kind == WrongContentType {
-		a.contentType = "text/html"
-	}
-	return a
+	return f.envelope(op, nil, douyinFailure{number, ""})
 }
 
 // envelope wraps data or a failure as the platform does: HTTP 200 for failures too (DOC).
@@ -372,43 +353,6 @@ func newLogID() string {
 	return time.Now().Format("20060102150405") + strings.ToUpper(rand.Text()[:18])
 }
 
-// AimPushes says where pushes go from now on; the token becomes part of the URLs.
-func (f *Douyin) AimPushes(base, token string) { f.courier.aim(base, token) }
-
-// ReleasePushes sends the pushes that Reorder faults held, shuffled by the seed.
-func (f *Douyin) ReleasePushes(ctx context.Context, seed uint64) []Delivery {
-	return f.courier.release(ctx, seed)
-}
-
-// Inject adds a fault to the script.
-func (f *Douyin) Inject(fault Fault) { f.script.inject(fault) }
-
-// ClearFaults empties the script and ends Down.
-func (f *Douyin) ClearFaults() { f.script.clear() }
-
-// Down closes the connection of every question, like a platform that is away; pushes
-// still go out.
-func (f *Douyin) Down() { f.script.setDown(true) }
-
-// Up ends Down.
-func (f *Douyin) Up() { f.script.setDown(false) }
-
-// Calls is how often the operation was asked, such as "trade/order/query"; empty counts all.
-func (f *Douyin) Calls(op string) int { return f.calls.of(op) }
-
-// CallLog is the last questions, oldest first, 1000 at most.
-func (f *Douyin) CallLog() []DouyinCall { return f.asked.all() }
-
-// Deliveries is what became of the last pushes, oldest first, 1000 at most.
-func (f *Douyin) Deliveries() []Delivery { return f.courier.sent.all() }
-
-// Complaints are the breaches of the platform's rules that the app committed, each once,
-// in the order they were first seen. None holds a secret.
-func (f *Douyin) Complaints() []string { return f.gripes.list() }
-
-// ForgiveComplaints forgets the complaints.
-func (f *Douyin) ForgiveComplaints() { f.gripes.forget() }
-
 // PreCreates is what became of the last orders that the receiver was asked to allow.
 func (f *Douyin) PreCreates() []DouyinPreCreate {
 	f.mu.Lock()
@@ -437,35 +381,6 @@ var douyinTexts = map[int]string{
 	3000001: "business error", 5000001: "platform error",
 	28001003: "access_token invalid", 28001005: "system busy", 28001006: "network error", 28001007: "parameter error",
 	28001008: "access_token expired", 28001018: "capability missing", 28003017: "quota used up", 28003018: "too frequent",
-}
-
-// gripes are complaints, each kept once.
-type gripes struct {
-	mu   sync.Mutex
-	seen []string
-}
-
-// gripesLimit bounds them.
-const gripesLimit = 1000
-
-func (g *gripes) add(format string, args ...any) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if text := fmt.Sprintf(format, args...); len(g.seen) < gripesLimit && !slices.Contains(g.seen, text) {
-		g.seen = append(g.seen, text)
-	}
-}
-
-func (g *gripes) list() []string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return append([]string{}, g.seen...)
-}
-
-func (g *gripes) forget() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.seen = nil
 }
 
 // pacer tells when more than limit come within a second.

@@ -61,11 +61,7 @@ func (f *Douyin) Admin() http.Handler { return f.AdminAllowing(nil) }
 
 // AdminAllowing is Admin with a check of the base URLs that /aim may name; nil allows any.
 func (f *Douyin) AdminAllowing(allowed func(base string) error) http.Handler {
-	mux := http.NewServeMux()
-	route := func(pattern string, serve func(*http.Request) (any, error)) {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { answerAdmin(w, r, serve) })
-	}
-	commonRoutes(route, f, allowed)
+	mux, route := f.control(allowed)
 	route("GET /state", func(*http.Request) (any, error) { return f.state(), nil })
 	route("GET /complaints", func(*http.Request) (any, error) { return f.Complaints(), nil })
 	route("DELETE /complaints", func(*http.Request) (any, error) { f.ForgiveComplaints(); return done{}, nil })
@@ -90,9 +86,6 @@ func (f *Douyin) AdminAllowing(allowed func(base string) error) http.Handler {
 	route("GET /partner-orders", func(*http.Request) (any, error) { return f.PartnerOrders(), nil })
 	route("POST /partner-orders", f.adminPartnerOrder)
 	route("POST /pushes", f.adminRawPush)
-	route("GET /calls", func(*http.Request) (any, error) {
-		return map[string]any{"counts": f.calls.all(), "log": f.CallLog()}, nil
-	})
 	return mux
 }
 

@@ -213,7 +213,7 @@ func (f *Douyin) answerAfterSaleQuery(call douyinCall) (map[string]any, error) {
 	from, err2 := call.number("cursor", 0, 0, len(f.applied))
 	matches, err3 := f.afterSaleFilter(call)
 	if err := errors.Join(err1, err2, err3); err != nil {
-		f.gripes.add("%s: page_size, cursor or the times are wrong", call.op)
+		f.complain("%s: page_size, cursor or the times are wrong", call.op)
 		return nil, douyinFailure{2100005, "page_size, cursor or the times"}
 	}
 	rows, next := []any{}, from
@@ -297,7 +297,7 @@ func (f *Douyin) answerAfterSaleAudit(call douyinCall) (map[string]any, error) {
 			return nil, f.decide(call.op, a, *request.AuditStatus, request.RejectReason)
 		}
 	}
-	f.gripes.add("%s: there is no such after-sale", call.op)
+	f.complain("%s: there is no such after-sale", call.op)
 	return nil, douyinFailure{2100005, "no such after-sale"}
 }
 
@@ -305,11 +305,11 @@ func (f *Douyin) answerAfterSaleAudit(call douyinCall) (map[string]any, error) {
 // decision is not.
 func (f *Douyin) decide(op string, a *DouyinAfterSale, approve bool, reason string) error {
 	if !approve && reason == "" {
-		f.gripes.add("%s: %s is refused without a reason", op, a.ID)
+		f.complain("%s: %s is refused without a reason", op, a.ID)
 	}
 	if a.decided() {
 		if a.Automatic || approve != (a.State == DouyinApproved) {
-			f.gripes.add("%s: an audit of %s after it was decided", op, a.ID)
+			f.complain("%s: an audit of %s after it was decided", op, a.ID)
 			return douyinFailure{3000001, "it was decided before"}
 		}
 		return nil
@@ -352,10 +352,10 @@ func (f *Douyin) answerRefundAudit(call douyinCall) (map[string]any, error) {
 	a := f.applicationOf(request.AfterSaleID, coupons)
 	switch {
 	case a == nil:
-		f.gripes.add("%s: there is no such refund application", call.op)
+		f.complain("%s: there is no such refund application", call.op)
 		return nil, douyinFailure{2100005, "no such application"}
 	case request.Result != 1 && request.Result != 2:
-		f.gripes.add("%s: the result %d is neither 1 nor 2", call.op, request.Result)
+		f.complain("%s: the result %d is neither 1 nor 2", call.op, request.Result)
 		return nil, douyinFailure{2100005, "result"}
 	}
 	if err := f.checkCoupons(call.op, a, coupons, request.Result == 2); err != nil {
@@ -391,7 +391,7 @@ func (f *Douyin) checkCoupons(op string, a *DouyinAfterSale, coupons []douyinRef
 		named[c.CertificateID] = c.Code
 	}
 	if len(coupons) != len(a.CertificateIDs) || len(named) != len(coupons) {
-		f.gripes.add("%s: %d coupons are named, %s has %d", op, len(coupons), a.ID, len(a.CertificateIDs))
+		f.complain("%s: %d coupons are named, %s has %d", op, len(coupons), a.ID, len(a.CertificateIDs))
 		return douyinFailure{2100005, "certificate"}
 	}
 	for _, id := range a.CertificateIDs {
@@ -399,13 +399,13 @@ func (f *Douyin) checkCoupons(op string, a *DouyinAfterSale, coupons []douyinRef
 		c := o.certificate(id)
 		switch {
 		case !there:
-			f.gripes.add("%s: coupon %s of %s is not named", op, id, a.ID)
+			f.complain("%s: coupon %s of %s is not named", op, id, a.ID)
 			return douyinFailure{2100005, "certificate"}
 		case c.Code != "" && code != "" && code != c.Code:
-			f.gripes.add("%s: coupon %s has another code", op, id)
+			f.complain("%s: coupon %s has another code", op, id)
 			return douyinFailure{2100005, "code"}
 		case c.Code == "" && code == "" && refused:
-			f.gripes.add("%s: coupon %s was never issued and is refused without a code", op, id)
+			f.complain("%s: coupon %s was never issued and is refused without a code", op, id)
 			return douyinFailure{2100005, "code"}
 		case c.Code == "" && refused && !a.decided():
 			if err := f.claim(op, o.ID, code); err != nil {
@@ -420,7 +420,7 @@ func (f *Douyin) checkCoupons(op string, a *DouyinAfterSale, coupons []douyinRef
 // claim notes whose code it is; a code belongs to one order.
 func (f *Douyin) claim(op, orderID, code string) error {
 	if owner := f.codeOf[code]; owner != "" && owner != orderID {
-		f.gripes.add("%s: orders %s and %s have the same code", op, owner, orderID)
+		f.complain("%s: orders %s and %s have the same code", op, owner, orderID)
 		return douyinFailure{2100005, "a code of another order"}
 	}
 	f.codeOf[code] = orderID

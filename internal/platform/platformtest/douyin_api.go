@@ -185,18 +185,18 @@ func (f *Douyin) answer(r *http.Request, endpoint douyinEndpoint, call douyinCal
 // check checks the form of a call, and complains of what the platform would let pass.
 func (f *Douyin) check(r *http.Request, endpoint douyinEndpoint, call *douyinCall) error {
 	if r.Method != endpoint.method {
-		f.gripes.add("%s: %s in place of %s", call.op, r.Method, endpoint.method)
+		f.complain("%s: %s in place of %s", call.op, r.Method, endpoint.method)
 		return douyinFailure{2100005, endpoint.method + " is needed"}
 	}
 	if mediaType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); mediaType != "application/json" {
-		f.gripes.add("%s: the Content-Type is not application/json", call.op) // needed of all calls (DOC)
+		f.complain("%s: the Content-Type is not application/json", call.op) // needed of all calls (DOC)
 	}
 	if endpoint.method == http.MethodPost && call.fields == nil {
-		f.gripes.add("%s: the body is no JSON object", call.op)
+		f.complain("%s: the body is no JSON object", call.op)
 		return douyinFailure{2100005, "the body is no JSON object"}
 	}
 	if endpoint.method == http.MethodGet && len(bytes.TrimSpace(call.body)) > 0 {
-		f.gripes.add("%s: a GET with a body", call.op)
+		f.complain("%s: a GET with a body", call.op)
 	}
 	if root := r.Header.Get("Rpc-Transit-Life-Account"); root != "" && root != f.config.AccountID {
 		return douyinFailure{2119005, ""}
@@ -210,11 +210,11 @@ func (f *Douyin) checkParams(endpoint douyinEndpoint, call *douyinCall) error {
 		flags, known := endpoint.params[name]
 		switch {
 		case !known:
-			f.gripes.add("%s: unknown parameter %q", call.op, name[:min(len(name), 64)])
+			f.complain("%s: unknown parameter %q", call.op, name[:min(len(name), 64)])
 		case len(values[name]) > 1 && name != "status":
-			f.gripes.add("%s: %s is given twice", call.op, name)
+			f.complain("%s: %s is given twice", call.op, name)
 		case saysNothing(values[name][0]) && flags&zeroOK == 0:
-			f.gripes.add("%s: %s is sent without a value", call.op, name)
+			f.complain("%s: %s is sent without a value", call.op, name)
 			call.empty = true
 		}
 	}
@@ -232,7 +232,7 @@ func (f *Douyin) checkParams(endpoint douyinEndpoint, call *douyinCall) error {
 }
 
 func (f *Douyin) lacks(op, name string) error {
-	f.gripes.add("%s: %s is missing", op, name)
+	f.complain("%s: %s is missing", op, name)
 	if op == douyinTokenOp {
 		return douyinFailure{10002, name + " is needed"}
 	}
@@ -251,7 +251,7 @@ func (f *Douyin) readBody(call douyinCall, into any) error {
 		if wrong, ok := err.(*json.UnmarshalTypeError); ok && wrong.Field != "" { //nolint:errorlint // json wraps nothing
 			field = wrong.Field
 		}
-		f.gripes.add("%s: %s has the wrong type", call.op, field)
+		f.complain("%s: %s has the wrong type", call.op, field)
 		return douyinFailure{2100005, field + " has the wrong type"}
 	}
 	return nil
@@ -290,7 +290,7 @@ func (f *Douyin) answerToken(call douyinCall) (map[string]any, error) {
 	f.tokens.asked = append(slices.DeleteFunc(f.tokens.asked, func(t time.Time) bool { return now.Sub(t) >= 5*time.Minute }), now)
 	switch {
 	case len(f.tokens.asked) > douyinTokenCalls:
-		f.gripes.add("%s: more than %d in five minutes", call.op, douyinTokenCalls)
+		f.complain("%s: more than %d in five minutes", call.op, douyinTokenCalls)
 		return nil, douyinFailure{10020, ""}
 	case request.ClientKey != f.config.ClientKey:
 		return nil, douyinFailure{10003, ""}

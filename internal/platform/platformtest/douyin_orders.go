@@ -275,7 +275,7 @@ func (f *Douyin) answerOrderQuery(call douyinCall) (map[string]any, error) {
 	size, err1 := call.number("page_size", 20, 1, 100)
 	page, err2 := call.number("page_num", 1, 1, 10000)
 	if err1 != nil || err2 != nil {
-		f.gripes.add("%s: page_num or page_size is out of bounds", call.op)
+		f.complain("%s: page_num or page_size is out of bounds", call.op)
 		return nil, douyinFailure{2100005, "page_num or page_size"}
 	}
 	var matching []*DouyinOrder

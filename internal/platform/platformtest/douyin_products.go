@@ -107,7 +107,7 @@ func (f *Douyin) named(call douyinCall) ([]*DouyinProduct, error) {
 		ids, byOut = strings.Split(call.text("out_ids"), ","), true
 	}
 	if len(ids) > 10 || ids[0] == "" {
-		f.gripes.add("%s: names %d products, not 1 to 10", call.op, len(ids))
+		f.complain("%s: names %d products, not 1 to 10", call.op, len(ids))
 		return nil, douyinFailure{2100005, "1 to 10 ids are needed"}
 	}
 	var found []*DouyinProduct
@@ -142,7 +142,7 @@ func (f *Douyin) answerOnlineQuery(call douyinCall) (map[string]any, error) {
 	status, err2 := call.number("status", 0, 1, 3)
 	from, err3 := call.number("cursor", 0, 0, len(f.listing))
 	if err := errors.Join(err1, err2, err3); err != nil {
-		f.gripes.add("%s: count, status or cursor is out of bounds", call.op)
+		f.complain("%s: count, status or cursor is out of bounds", call.op)
 		return nil, douyinFailure{2100005, "count, status or cursor"}
 	}
 	page, next := []any{}, from

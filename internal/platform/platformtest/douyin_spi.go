@@ -92,7 +92,7 @@ func (f *Douyin) judgeEvent(event string, challenge json.RawMessage, status int,
 	}
 	var echo map[string]json.RawMessage
 	if json.Unmarshal(reply, &echo) != nil || len(echo) != 1 || !bytes.Equal(bytes.TrimSpace(echo["challenge"]), bytes.TrimSpace(challenge)) {
-		f.gripes.add("%s: the challenge does not come back as it was sent", event)
+		f.complain("%s: the challenge does not come back as it was sent", event)
 		return Refused
 	}
 	return Accepted
@@ -169,7 +169,7 @@ func readSPIReply(body []byte) (DouyinReply, error) {
 func (f *Douyin) judgeSPI(scene string, status int, body []byte) (Verdict, DouyinReply) {
 	reply, err := readSPIReply(body)
 	if err != nil && status == http.StatusOK {
-		f.gripes.add("%s: %v", scene, err)
+		f.complain("%s: %v", scene, err)
 	}
 	return DouyinVerdict("spi/"+scene, status, body), reply
 }
@@ -290,13 +290,13 @@ func (f *Douyin) takeIssue(orderID string, reply DouyinReply) Verdict {
 			err = f.issue("issue_codes", o, codes)
 		}
 		if err != nil {
-			f.gripes.add("issue_codes: order %s: %v", orderID, err)
+			f.complain("issue_codes: order %s: %v", orderID, err)
 			return Retry
 		}
 	case ok && result == 2:
 		f.issueFails(o)
 	default:
-		f.gripes.add("issue_codes: the result is not the number 0, 1 or 2")
+		f.complain("issue_codes: the result is not the number 0, 1 or 2")
 		return Retry
 	}
 	return Accepted
@@ -339,7 +339,7 @@ func (f *Douyin) issue(op string, o *DouyinOrder, codes []string) error {
 	}
 	if o.Issue == DouyinIssued {
 		if !slices.Equal(o.codes(), codes) {
-			f.gripes.add("%s: order %s was given two different sets of codes", op, o.ID)
+			f.complain("%s: order %s was given two different sets of codes", op, o.ID)
 			return errors.New("other codes than before")
 		}
 		return nil
@@ -385,16 +385,16 @@ func (f *Douyin) answerCallback(call douyinCall) (map[string]any, error) {
 	o := f.orders[request.OrderID]
 	switch {
 	case o == nil || !o.ThirdParty || o.Issue == "":
-		f.gripes.add("%s: no codes were asked for this order", call.op)
+		f.complain("%s: no codes were asked for this order", call.op)
 		return nil, douyinFailure{2100005, "no codes were asked for this order"}
 	case o.Issue == DouyinIssueOverdue || o.Issue == DouyinIssueFailed:
-		f.gripes.add("%s: order %s: the callback comes after the deadline, or after a failure", call.op, o.ID)
+		f.complain("%s: order %s: the callback comes after the deadline, or after a failure", call.op, o.ID)
 		return nil, douyinFailure{3000001, "too late"}
 	case request.Result == 2:
 		f.issueFails(o)
 		return nil, nil
 	case request.Result != 1:
-		f.gripes.add("%s: the result %d is neither 1 nor 2", call.op, request.Result)
+		f.complain("%s: the result %d is neither 1 nor 2", call.op, request.Result)
 		return nil, douyinFailure{2100005, "result"}
 	}
 	codes, err := issuedCodes(o, request.Certificates, request.Codes)
@@ -402,7 +402,7 @@ func (f *Douyin) answerCallback(call douyinCall) (map[string]any, error) {
 		err = f.issue(call.op, o, codes)
 	}
 	if err != nil {
-		f.gripes.add("%s: order %s: %v", call.op, o.ID, err)
+		f.complain("%s: order %s: %v", call.op, o.ID, err)
 		return nil, douyinFailure{2100005, err.Error()}
 	}
 	o.OutOrderID = cmp.Or(o.OutOrderID, request.ThirdOrderID)
@@ -471,7 +471,7 @@ func (f *Douyin) takeApplication(id string, reply DouyinReply) Verdict {
 	a := f.afterSales[id]
 	result, ok := reply.number("result")
 	if !ok || result < 0 || result > 2 {
-		f.gripes.add("refund_apply: the result is not the number 0, 1 or 2")
+		f.complain("refund_apply: the result is not the number 0, 1 or 2")
 		return Retry
 	}
 	if a.decided() || result == 0 {
@@ -479,7 +479,7 @@ func (f *Douyin) takeApplication(id string, reply DouyinReply) Verdict {
 			a.State, a.Due = DouyinPending, f.now().Add(douyinRefundWait)
 		}
 		if result == 1 && a.State == DouyinRefused || result == 2 && a.State == DouyinApproved {
-			f.gripes.add("refund_apply: %s was answered otherwise before", a.ID)
+			f.complain("refund_apply: %s was answered otherwise before", a.ID)
 		}
 		return Accepted
 	}
@@ -491,7 +491,7 @@ func (f *Douyin) takeApplication(id string, reply DouyinReply) Verdict {
 	_ = json.Unmarshal(reply.Data["reason"], &reason)
 	for _, certificateID := range a.CertificateIDs {
 		if f.orders[a.OrderID].certificate(certificateID).Code == "" {
-			f.gripes.add("refund_apply: %s refuses a coupon that was never issued, without its code", a.ID)
+			f.complain("refund_apply: %s refuses a coupon that was never issued, without its code", a.ID)
 		}
 	}
 	f.refuse(a, reason)
@@ -518,7 +518,7 @@ func (f *Douyin) QueryStatus(ctx context.Context, scene string, orderIDs ...stri
 	d := f.ask(ctx, DouyinStatusQueryPath, mustMarshal(map[string]any{"scene": scene, "order_ids": orderIDs}), func(reply DouyinReply) Verdict {
 		result = nil
 		if json.Unmarshal(reply.Data["result"], &result) != nil || result == nil {
-			f.gripes.add("status_query: result is no JSON object")
+			f.complain("status_query: result is no JSON object")
 			return Refused
 		}
 		for id, raw := range result {
@@ -529,7 +529,7 @@ func (f *Douyin) QueryStatus(ctx context.Context, scene string, orderIDs ...stri
 				Codes      []string `json:"codes"`
 			}
 			if json.Unmarshal(raw, &order) != nil || !slices.Contains(orderIDs, id) || order.OrderID != id || order.Status == nil {
-				f.gripes.add("status_query: an order that was not asked for, or of another form")
+				f.complain("status_query: an order that was not asked for, or of another form")
 			}
 		}
 		return Accepted

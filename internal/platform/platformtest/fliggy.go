@@ -91,14 +91,11 @@ type FliggyQuirks struct {
 // pushes. It speaks JSON only (DOC: the platform also speaks XML). Everything is safe
 // for concurrent use.
 type Fliggy struct {
+	fake[CallRecord]
 	account string
 	quirks  FliggyQuirks
 	key     *rsa.PrivateKey
 	logger  *slog.Logger
-	script  faults
-	calls   counts
-	asked   log[CallRecord]
-	courier courier
 
 	mu       sync.Mutex
 	products map[string]*Product
@@ -121,8 +118,7 @@ func NewFliggy(config FliggyConfig) (*Fliggy, error) {
 		products: map[string]*Product{}, orders: map[string]*Order{},
 	}
 	f.courier = courier{
-		client: &http.Client{Timeout: fliggyPushTimeout, Transport: cmp.Or[http.RoundTripper](config.Transport, plainTransport()),
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		client: pushClient(config.Transport, fliggyPushTimeout),
 		prefix: fliggyPushPrefix, tries: fliggyTries, every: cmp.Or(config.RetryEvery, time.Second),
 		judge: FliggyVerdict, script: &f.script, logger: logger,
 	}
@@ -151,40 +147,22 @@ func (f *Fliggy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.calls.add(op)
 	body, readErr := io.ReadAll(http.MaxBytesReader(w, r.Body, fliggyMaxBody))
 	question, askErr := readFliggyQuestion(body)
-	reply := f.reply(r, op, func() (any, error) {
+	reply := f.reply(r, op, f.scripted, func() answer {
 		if err := errors.Join(readErr, checkFliggyRequest(r)); err != nil {
-			return nil, fliggyFailure{"5004", err.Error()}
+			return f.envelope(nil, fliggyFailure{"5004", err.Error()})
 		}
 		if askErr != nil {
-			return nil, askErr
+			return f.envelope(nil, askErr)
 		}
-		return f.answer(endpoint, question)
+		return f.envelope(f.answer(endpoint, question))
 	})
 	f.asked.add(CallRecord{At: time.Now(), Op: op, Subject: question.subject(), Verdict: reply.verdict})
 	f.logger.Debug("call", "op", op, "subject", question.subject(), "verdict", reply.verdict)
 	reply.send(w)
 }
 
-// reply is the scripted fault's answer or else the true one.
-func (f *Fliggy) reply(r *http.Request, op string, truth func() (any, error)) answer {
-	fault := f.script.take(op, false)
-	if a, ok := fault.answer(); ok {
-		return a
-	}
-	switch fault.Kind {
-	case Slow:
-		if !pause(r.Context(), fault.Delay) {
-			return answer{abort: true, verdict: string(Slow)}
-		}
-	case Code:
-		return f.envelope(nil, fliggyFailure{fault.Code, ""})
-	}
-	a := f.envelope(truth())
-	if fault.Kind == WrongContentType {
-		a.contentType = "text/html"
-	}
-	return a
-}
+// scripted is a failure with a code of the script.
+func (f *Fliggy) scripted(code string) answer { return f.envelope(nil, fliggyFailure{code, ""}) }
 
 // checkFliggyRequest checks what is in front of the body (DOC: all calls POST, the
 // format in the query). The Content-Type is not named, so it is not looked at.
@@ -256,33 +234,3 @@ func (f *Fliggy) Push(ctx context.Context, path string, body []byte) Delivery {
 	}
 	return f.courier.push(ctx, l)
 }
-
-// ReleasePushes sends the pushes that Reorder faults held, shuffled by the seed.
-func (f *Fliggy) ReleasePushes(ctx context.Context, seed uint64) []Delivery {
-	return f.courier.release(ctx, seed)
-}
-
-// AimPushes says where pushes go from now on.
-func (f *Fliggy) AimPushes(base, token string) { f.courier.aim(base, token) }
-
-// Inject adds a fault to the script.
-func (f *Fliggy) Inject(fault Fault) { f.script.inject(fault) }
-
-// ClearFaults empties the script and ends Down.
-func (f *Fliggy) ClearFaults() { f.script.clear() }
-
-// Down closes the connection of every question, like a platform that is away; pushes
-// still go out.
-func (f *Fliggy) Down() { f.script.setDown(true) }
-
-// Up ends Down.
-func (f *Fliggy) Up() { f.script.setDown(false) }
-
-// Calls is how often the operation was asked; empty counts all.
-func (f *Fliggy) Calls(op string) int { return f.calls.of(op) }
-
-// CallLog is the last questions, oldest first, 1000 at most.
-func (f *Fliggy) CallLog() []CallRecord { return f.asked.all() }
-
-// Deliveries is what became of the last pushes, oldest first, 1000 at most.
-func (f *Fliggy) Deliveries() []Delivery { return f.courier.sent.all() }

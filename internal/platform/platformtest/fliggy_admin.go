@@ -46,10 +46,7 @@ func (f *Fliggy) Admin() http.Handler { return f.AdminAllowing(nil) }
 
 // AdminAllowing is Admin with a check of the base URLs that /aim may name; nil allows any.
 func (f *Fliggy) AdminAllowing(allowed func(base string) error) http.Handler {
-	mux := http.NewServeMux()
-	route := func(pattern string, serve func(*http.Request) (any, error)) {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { answerAdmin(w, r, serve) })
-	}
+	mux, route := f.control(allowed)
 	route("GET /products", func(*http.Request) (any, error) { return f.Products(), nil })
 	route("POST /products", f.adminPutProduct)
 	route("POST /products/{id}/{action}", f.adminProduct)
@@ -58,10 +55,6 @@ func (f *Fliggy) AdminAllowing(allowed func(base string) error) http.Handler {
 	route("GET /orders/{id}", f.adminGetOrder)
 	route("POST /orders/{id}/{action}", f.adminOrder)
 	route("POST /pushes", f.adminRawPush)
-	commonRoutes(route, f, allowed)
-	route("GET /calls", func(*http.Request) (any, error) {
-		return map[string]any{"counts": f.calls.all(), "log": f.CallLog()}, nil
-	})
 	return mux
 }
 

@@ -1,7 +1,9 @@
 package platformtest
 
 import (
+	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -77,4 +79,36 @@ func (c *counts) all() map[string]int {
 		return map[string]int{}
 	}
 	return maps.Clone(c.by)
+}
+
+// gripes are complaints, each kept once. A fake that complains embeds them.
+type gripes struct {
+	mu   sync.Mutex
+	seen []string
+}
+
+// gripesLimit bounds them.
+const gripesLimit = 1000
+
+func (g *gripes) complain(format string, args ...any) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if text := fmt.Sprintf(format, args...); len(g.seen) < gripesLimit && !slices.Contains(g.seen, text) {
+		g.seen = append(g.seen, text)
+	}
+}
+
+// Complaints are the breaches of the platform's rules that the account's side committed,
+// each once, in the order they were first seen, 1000 at most. None holds a secret.
+func (g *gripes) Complaints() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return append([]string{}, g.seen...)
+}
+
+// ForgiveComplaints forgets the complaints.
+func (g *gripes) ForgiveComplaints() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.seen = nil
 }

@@ -2,7 +2,6 @@ package platformtest
 
 import (
 	"cmp"
-	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -103,14 +102,11 @@ type SCTTQuirks struct {
 // merchant's questions; Send and SendToChannel send it pushes. Everything is safe for
 // concurrent use.
 type SCTT struct {
-	config  SCTTConfig
-	zone    *time.Location
-	logger  *slog.Logger
-	script  faults
-	calls   counts
-	asked   log[CallRecord]
-	gripes  gripes
-	courier courier
+	fake[CallRecord]
+	gripes
+	config SCTTConfig
+	zone   *time.Location
+	logger *slog.Logger
 
 	mu       sync.Mutex
 	secret   string
@@ -144,8 +140,7 @@ func NewSCTT(config SCTTConfig) (*SCTT, error) {
 		return nil, err
 	}
 	f.courier = courier{
-		client: &http.Client{Timeout: scttPushTimeout, Transport: cmp.Or[http.RoundTripper](config.Transport, plainTransport()),
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		client: pushClient(config.Transport, scttPushTimeout),
 		prefix: scttPushPrefix, script: &f.script, logger: config.Logger,
 	}
 	f.courier.aim(config.PushBase, config.PushToken)
@@ -209,40 +204,25 @@ func (f *SCTT) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.calls.add(op)
 	body, readErr := io.ReadAll(http.MaxBytesReader(w, r.Body, scttMaxBody))
 	call := readSCTTCall(op, body)
-	reply := f.reply(r, op, func() (any, error) {
+	reply := f.reply(r, op, scttScripted, func() answer {
 		if readErr != nil {
-			return nil, scttFailure{scttMalformed, "the body cannot be read"}
+			return scttEnvelope(nil, scttFailure{scttMalformed, "the body cannot be read"})
 		}
-		return f.answer(r, endpoint, call)
+		return scttEnvelope(f.answer(r, endpoint, call))
 	})
 	f.asked.add(CallRecord{At: time.Now(), Op: op, Subject: call.subject(), Verdict: reply.verdict})
 	f.logger.Debug("call", "op", op, "subject", call.subject(), "verdict", reply.verdict)
 	reply.send(w)
 }
 
-// reply is the scripted fault's answer or else the true one.
-func (f *SCTT) reply(r *http.Request, op string, truth func() (any, error)) answer {
-	fault := f.script.take(op, false)
-	if a, ok := fault.answer(); ok {
-		return a
+// scttScripted is a failure with a code of the script, or scttScriptedCode for one that is no
+// number.
+func scttScripted(code string) answer {
+	number, err := strconv.Atoi(code)
+	if err != nil {
+		number = scttScriptedCode
 	}
-	switch fault.Kind {
-	case Slow:
-		if !pause(r.Context(), fault.Delay) {
-			return answer{abort: true, verdict: string(Slow)}
-		}
-	case Code:
-		code, err := strconv.Atoi(fault.Code)
-		if err != nil {
-			code = scttScriptedCode
-		}
-		return scttEnvelope(nil, scttFailure{code, "scripted"})
-	}
-	a := scttEnvelope(truth())
-	if fault.Kind == WrongContentType {
-		a.contentType = "text/html"
-	}
-	return a
+	return scttEnvelope(nil, scttFailure{number, "scripted"})
 }
 
 // scttEnvelope wraps data or a failure as the platform does (DOC). That a failure has HTTP
@@ -282,40 +262,3 @@ func SCTTVerdict(status int, body []byte) Verdict {
 	}
 	return Retry
 }
-
-// AimPushes says where pushes go from now on.
-func (f *SCTT) AimPushes(base, token string) { f.courier.aim(base, token) }
-
-// ReleasePushes sends the pushes that Reorder faults held, shuffled by the seed.
-func (f *SCTT) ReleasePushes(ctx context.Context, seed uint64) []Delivery {
-	return f.courier.release(ctx, seed)
-}
-
-// Inject adds a fault to the script.
-func (f *SCTT) Inject(fault Fault) { f.script.inject(fault) }
-
-// ClearFaults empties the script and ends Down.
-func (f *SCTT) ClearFaults() { f.script.clear() }
-
-// Down closes the connection of every question, like a platform that is away; pushes
-// still go out.
-func (f *SCTT) Down() { f.script.setDown(true) }
-
-// Up ends Down.
-func (f *SCTT) Up() { f.script.setDown(false) }
-
-// Calls is how often the operation was asked, such as "productlist"; empty counts all.
-func (f *SCTT) Calls(op string) int { return f.calls.of(op) }
-
-// CallLog is the last questions, oldest first, 1000 at most.
-func (f *SCTT) CallLog() []CallRecord { return f.asked.all() }
-
-// Deliveries is what became of the last pushes, oldest first, 1000 at most.
-func (f *SCTT) Deliveries() []Delivery { return f.courier.sent.all() }
-
-// Complaints are the breaches of the platform's rules that the merchant committed, each
-// once, in the order they were first seen. None holds a secret.
-func (f *SCTT) Complaints() []string { return f.gripes.list() }
-
-// ForgiveComplaints forgets the complaints.
-func (f *SCTT) ForgiveComplaints() { f.gripes.forget() }

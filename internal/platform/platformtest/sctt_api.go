@@ -67,7 +67,7 @@ var scttCommon = []string{"merchant_id", "request_time", "sign"}
 
 // complain notes a breach of the platform's rules.
 func (f *SCTT) complain(call scttCall, format string, args ...any) {
-	f.gripes.add("%s: %s", call.op, fmt.Sprintf(format, args...))
+	f.gripes.complain("%s: %s", call.op, fmt.Sprintf(format, args...))
 }
 
 // malformed complains of a field and refuses the call.

@@ -248,6 +248,36 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             scalar: string
           elementRelationship: associative
+- name: com.github.laidoulaile.channel-operator.api.v1alpha1.ChannelSetAside
+  map:
+    fields:
+    - name: objects
+      type:
+        list:
+          elementType:
+            namedType: com.github.laidoulaile.channel-operator.api.v1alpha1.ChannelSetAsideObject
+          elementRelationship: atomic
+    - name: oldest
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: records
+      type:
+        scalar: numeric
+    - name: replica
+      type:
+        scalar: string
+- name: com.github.laidoulaile.channel-operator.api.v1alpha1.ChannelSetAsideObject
+  map:
+    fields:
+    - name: object
+      type:
+        scalar: string
+    - name: reason
+      type:
+        scalar: string
+    - name: records
+      type:
+        scalar: numeric
 - name: com.github.laidoulaile.channel-operator.api.v1alpha1.ChannelSpec
   map:
     fields:
@@ -331,6 +361,14 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             scalar: string
           elementRelationship: atomic
+    - name: setAside
+      type:
+        list:
+          elementType:
+            namedType: com.github.laidoulaile.channel-operator.api.v1alpha1.ChannelSetAside
+          elementRelationship: associative
+          keys:
+          - replica
 - name: com.github.laidoulaile.channel-operator.api.v1alpha1.Code
   map:
     fields:

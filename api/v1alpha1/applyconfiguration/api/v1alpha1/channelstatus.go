@@ -34,6 +34,10 @@ type ChannelStatusApplyConfiguration struct {
 	Notices []ChannelNoticeApplyConfiguration `json:"notices,omitempty"`
 	// inquiries are what the platform said when asked about what notices name.
 	Inquiries []ChannelInquiryApplyConfiguration `json:"inquiries,omitempty"`
+	// setAside is what was acknowledged and cannot be recorded, because the API server
+	// refuses it: it is kept in the journals of these replicas, and tried again at their
+	// next start, or for a new value of the requested-at annotation. Absent: nothing.
+	SetAside []ChannelSetAsideApplyConfiguration `json:"setAside,omitempty"`
 }
 
 // ChannelStatusApplyConfiguration constructs a declarative configuration of the ChannelStatus type for use with
@@ -127,6 +131,19 @@ func (b *ChannelStatusApplyConfiguration) WithInquiries(values ...*ChannelInquir
 			panic("nil value passed to WithInquiries")
 		}
 		b.Inquiries = append(b.Inquiries, *values[i])
+	}
+	return b
+}
+
+// WithSetAside adds the given value to the SetAside field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the SetAside field.
+func (b *ChannelStatusApplyConfiguration) WithSetAside(values ...*ChannelSetAsideApplyConfiguration) *ChannelStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithSetAside")
+		}
+		b.SetAside = append(b.SetAside, *values[i])
 	}
 	return b
 }

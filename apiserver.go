@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+)
+
+// This file is what lets the manager start, and end, while the API server is away.
+
+// mapper tells the resources of the kinds that are read and written here. They are known,
+// so the API server need not be asked: it may be away. (Events and the lease are written by
+// clients of their own, which know their resources too.)
+func mapper(*rest.Config, *http.Client) (meta.RESTMapper, error) { //nolint:forbidigo // it is given one, and does not use it
+	scheme := newScheme()
+	known := meta.NewDefaultRESTMapper([]schema.GroupVersion{v1alpha1.SchemeGroupVersion, corev1.SchemeGroupVersion})
+	for _, object := range []client.Object{&v1alpha1.Channel{}, &v1alpha1.ProductSync{}, &v1alpha1.OrderVoucher{}, &corev1.Secret{}} {
+		kind, err := apiutil.GVKForObject(object, scheme)
+		if err != nil {
+			return nil, fmt.Errorf("tell the resource of a kind: %w", err)
+		}
+		known.Add(kind, meta.RESTScopeNamespace)
+	}
+	return known, nil
+}
+
+// newCacheUntil makes caches that are not waited for any more once the context has ended.
+// The manager waits for its caches whatever happens: told to end while the API server is
+// away, it would not.
+func newCacheUntil(ctx context.Context) cache.NewCacheFunc {
+	return func(config *rest.Config, o cache.Options) (cache.Cache, error) {
+		made, err := cache.New(config, o)
+		if err != nil {
+			return nil, err
+		}
+		return cacheUntil{made, ctx}, nil
+	}
+}
+
+type cacheUntil struct {
+	cache.Cache
+	end context.Context
+}
+
+func (c cacheUntil) WaitForCacheSync(ctx context.Context) bool {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.end, cancel)()
+	return c.Cache.WaitForCacheSync(ctx) || c.end.Err() != nil
+}

@@ -1,0 +1,129 @@
+package ledger
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// recorded has facts recorded, all at the same time, as Record does, and gives the time that
+// the last needed.
+func (d *desk) recorded(facts ...fact) time.Duration {
+	d.t.Helper()
+	start := time.Now()
+	var group sync.WaitGroup
+	for _, f := range facts {
+		w := d.enter(d.t.Context(), f)
+		group.Go(func() {
+			if r := d.settle(d.t.Context(), w); r.err != nil {
+				d.t.Error(r.err)
+			}
+		})
+	}
+	group.Wait()
+	return time.Since(start)
+}
+
+// What comes faster than the API server takes it goes to the journal at once: only as many
+// stand in line as are written within the time that a fact may stand there.
+func TestStormStandsInNoLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := openDesk(t, 50*time.Millisecond, nil)
+		for i := range 100 { // one after the other, until it is known what a write takes
+			d.recorded(factOf("a", fmt.Sprint(i)))
+		}
+		var storm []fact
+		for i := range 1000 {
+			storm = append(storm, factOf("a", fmt.Sprint("storm-", i)))
+		}
+		if took := d.recorded(storm...); took > lineBudget+2*50*time.Millisecond {
+			t.Errorf("the last waited %s", took)
+		}
+		// 32 are written at a time, and twice as many in 100 ms.
+		if n := 1000 - d.journal.Stats().Records; n < 60 || n > 110 {
+			t.Errorf("%d of the storm were written", n)
+		}
+	})
+}
+
+// While the journal keeps much of a Channel, what comes for it goes there too, and not past it;
+// what comes for another goes to the API server.
+func TestBacklogIsTheLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := openDesk(t, 10*time.Millisecond, nil)
+		var backlog []fact
+		for i := range maxBacklog {
+			backlog = append(backlog, factOf("a", fmt.Sprint(i)))
+		}
+		d.put(backlog...)
+		d.recorded(factOf("a", "calm"))
+		d.put(factOf("a", "one more"))
+		before := d.journal.Stats().Records
+		d.recorded(factOf("a", "storm"), factOf("b", "calm"))
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		for name, want := range map[string]bool{"order/travel/a/calm": true, "order/travel/a/storm": false, "order/travel/b/calm": true} {
+			if written := !d.written[name].IsZero(); written != want {
+				t.Errorf("%s is written: %v", name, written)
+			}
+		}
+		if n := d.journal.Stats().Records; n != before+1 {
+			t.Errorf("%d records more", n-before)
+		}
+	})
+}
+
+// The hot object of a calm Channel: what stands in its line goes out in groups, and needs no
+// journal.
+func TestHotObjectStandsInLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := openDesk(t, 10*time.Millisecond, nil)
+		var hot []fact
+		for range 4 * maxGroup {
+			hot = append(hot, factOf("a", "hot"))
+		}
+		d.recorded(hot...)
+		if n := d.journal.Stats().Records; n > 0 {
+			t.Errorf("%d went to the journal", n)
+		}
+		if n := d.tries["order/travel/a/hot"]; n > 6 {
+			t.Errorf("%d writes", n)
+		}
+	})
+}
+
+// Each push that waits for its answer takes the place of one that drains; one always does.
+func TestDrainGivesWay(t *testing.T) {
+	for inHand, want := range map[int64]int{0: maxWrites, 20: maxWrites - 20, 31: 1, 32: 1, 1000: 1} {
+		t.Run(fmt.Sprint(inHand), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := openDesk(t, 0, nil)
+				p := &pen{}
+				d.lines = newLines(p.write)
+				d.inHand.Store(inHand)
+				var backlog []fact
+				for i := range 200 {
+					backlog = append(backlog, factOf("a", fmt.Sprint(i)))
+				}
+				d.put(backlog...)
+				before := d.admission.rate.perSecond()
+				d.draining()
+				time.Sleep(300 * time.Second)
+				synctest.Wait()
+				if n := d.journal.Stats().Records; n > 0 {
+					t.Errorf("%d are left", n)
+				}
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				if p.most != want {
+					t.Errorf("%d at a time, want %d", p.most, want)
+				}
+				if measured := d.admission.rate.perSecond() != before; measured != (want >= maxWrites/2) {
+					t.Errorf("its speed was measured: %v", measured)
+				}
+			})
+		})
+	}
+}
