@@ -62,7 +62,7 @@ func serve(t *testing.T, options webhookserver.Options) *counting {
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	over := make(chan error, 1)
 	go func() { over <- webhookserver.New(options).Start(ctx) }()
-	t.Cleanup(func() { stop(); await(t, over) })
+	t.Cleanup(func() { stop(); _ = await(t, over) })
 	return c
 }
 

@@ -193,9 +193,8 @@ func TestSlotsUnderLoad(t *testing.T) {
 				return
 			}
 			now := held.Add(1)
-			seen := most.Load()
-			for now > seen && !most.CompareAndSwap(seen, now) {
-				seen = most.Load()
+			for seen := most.Load(); now > seen; seen = most.Load() {
+				most.CompareAndSwap(seen, now)
 			}
 			held.Add(-1)
 			s.Release()

@@ -379,6 +379,7 @@ func TestWhatIsSetAsideIsShownWhenTheAPIServerIsBack(t *testing.T) {
 	}
 	r.mute.Store(false)
 	b.shows(map[string]int32{"channel-operator-0": 1})
+	r.comes("an event", func() bool { return len(r.events.Events) > 0 }) // after the status
 	if n := len(r.events.Events); n != 1 {
 		t.Errorf("%d events", n)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -38,10 +39,11 @@ func (s *switched) pass(ctx context.Context) error {
 
 func (s *switched) client(t *testing.T) client.Client {
 	t.Helper()
-	if err := v1alpha1.AddToScheme(scheme.Scheme); err != nil {
+	known := runtime.NewScheme() // of its own: writes of the last test may not be over
+	if err := errors.Join(scheme.AddToScheme(known), v1alpha1.AddToScheme(known)); err != nil {
 		t.Fatal(err)
 	}
-	plain, err := client.NewWithWatch(env.Config(), client.Options{Scheme: scheme.Scheme})
+	plain, err := client.NewWithWatch(env.Config(), client.Options{Scheme: known})
 	if err != nil {
 		t.Fatal(err)
 	}

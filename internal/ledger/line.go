@@ -92,7 +92,7 @@ func (l *lines) leave(w *waiting) bool {
 // serve writes for one object until nothing stands in its line.
 func (l *lines) serve(ctx context.Context, o object) {
 	for {
-		_ = l.slots.Acquire(ctx, o.channel()) // it does not end
+		_ = l.slots.Acquire(ctx, o.channel()) // a context that does not end
 		group := l.next(o)
 		if len(group) > 0 {
 			l.deliver(group)
