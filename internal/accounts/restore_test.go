@@ -426,6 +426,12 @@ func TestCopyIsWrittenSeldom(t *testing.T) {
 		if writes != rest {
 			t.Errorf("written %d times, and nothing was new", writes-rest)
 		}
+		// One that is gone goes from the copy too.
+		registry.Forget(client.ObjectKeyFromObject(&api.channel))
+		time.Sleep(2 * time.Second)
+		if found, err := openCopy(t, dir, dir).Read(); err != nil || len(found) != 0 {
+			t.Errorf("the copy keeps what was forgotten: %d, %v", len(found), err)
+		}
 		// What changed just before the end is not missed.
 		api.rotate("x")
 		if err := registry.Load(ctx, &api.channel); err != nil {
