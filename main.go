@@ -209,7 +209,7 @@ func managerOptions(o options) ctrl.Options {
 
 // assemble wires accounts, ledger, push server and controllers into the manager.
 func assemble(ctx context.Context, mgr ctrl.Manager, config *rest.Config, o options, listener net.Listener, proxies []netip.Prefix, kept *journal.Journal) (*manager.Server, error) {
-	direct, err := client.New(config, client.Options{Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
+	direct, err := client.New(apart(config), client.Options{Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
 	if err != nil {
 		return nil, fmt.Errorf("make the ledger's client: %w", err)
 	}
@@ -245,6 +245,15 @@ func assemble(ctx context.Context, mgr ctrl.Manager, config *rest.Config, o opti
 			return nil
 		}),
 	)
+}
+
+// apart is the same API server over a connection of its own: what a platform waits for does not
+// queue behind watches and lists.
+func apart(config *rest.Config) *rest.Config {
+	own := rest.CopyConfig(config)
+	// Connections are shared among those who dial in the same way.
+	own.Dial = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	return own
 }
 
 func addControllers(ctx context.Context, mgr ctrl.Manager, registry *accounts.Registry, book *ledger.Ledger, workers int) error {

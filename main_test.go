@@ -5,15 +5,19 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -130,6 +134,35 @@ func TestManagersClientReadsItsOwnWrites(t *testing.T) {
 		}
 		if got.Spec.Notifications[0].Sealed != "" || len(got.ManagedFields) != 0 {
 			t.Fatal("the cache keeps what the controllers never look at")
+		}
+	}
+}
+
+// What pushes wait for has a connection of its own.
+func TestLedgersConnectionIsItsOwn(t *testing.T) {
+	var mu sync.Mutex
+	from := map[string]bool{}
+	server := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		from[r.RemoteAddr] = true
+	}))
+	defer server.Close()
+	config := &rest.Config{Host: server.URL, TLSClientConfig: rest.TLSClientConfig{Insecure: true}}
+	for i, asking := range []*rest.Config{config, config, apart(config)} {
+		c, err := rest.HTTPClientFor(asking)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := c.Get(server.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := response.Body.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if want := []int{1, 1, 2}[i]; len(from) != want {
+			t.Errorf("client %d: %d connections, want %d", i, len(from), want)
 		}
 	}
 }
