@@ -1,10 +1,12 @@
 package main
 
 import (
-	"bytes"
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -14,22 +16,59 @@ import (
 // replyTimeout is Fliggy's own.
 const replyTimeout = 9 * time.Second
 
-// sender sends pushes over so many connections, which it keeps.
+// sender sends pushes over so many connections, which it keeps. It is as lean as it can be: on
+// this machine its work is taken from the manager's, and a platform's is not.
 type sender struct {
-	base        string
-	connections int
-	client      *http.Client
+	address, base string
+	connections   int
+	free          chan *connection
+}
+
+// connection is one that is kept.
+type connection struct {
+	net.Conn
+	in  *bufio.Reader
+	out []byte
 }
 
 func newSender(address string, connections int) *sender {
-	return &sender{base: "http://" + address + "/api/webhooks/fliggy/", connections: connections, client: &http.Client{
-		Timeout: replyTimeout,
-		Transport: &http.Transport{MaxIdleConns: connections, MaxIdleConnsPerHost: connections, MaxConnsPerHost: connections,
-			DisableCompression: true},
-	}}
+	return &sender{address: address, base: "/api/webhooks/fliggy/", connections: connections, free: make(chan *connection, connections)}
 }
 
-func (s *sender) close() { s.client.CloseIdleConnections() }
+// close ends the connections that are free.
+func (s *sender) close() {
+	for {
+		select {
+		case c := <-s.free:
+			_ = c.Close()
+		default:
+			return
+		}
+	}
+}
+
+// connection that is free, or a new one.
+func (s *sender) connection(ctx context.Context) (*connection, error) {
+	select {
+	case c := <-s.free:
+		return c, nil
+	default:
+	}
+	dialled, err := (&net.Dialer{Timeout: replyTimeout}).DialContext(ctx, "tcp", s.address)
+	if err != nil {
+		return nil, err
+	}
+	return &connection{Conn: dialled, in: bufio.NewReaderSize(dialled, 1<<10)}, nil
+}
+
+// keep makes a connection free for the next.
+func (s *sender) keep(c *connection) {
+	select {
+	case s.free <- c:
+	default:
+		_ = c.Close()
+	}
+}
 
 // verdict is what a push heard.
 type verdict int
@@ -42,26 +81,43 @@ const (
 
 // send sends a push once. Only the very text "success" is an acknowledgement.
 func (s *sender) send(ctx context.Context, p push) (verdict, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.base+p.path, bytes.NewReader(p.body))
+	c, err := s.connection(ctx)
 	if err != nil {
 		return failed, err
 	}
-	request.Header.Set("Content-Type", "application/json")
-	response, err := s.client.Do(request)
-	if err != nil {
-		return failed, err
+	status, text, last, err := c.post(s.base+p.path, p.body)
+	if err != nil || last {
+		_ = c.Close()
+	} else {
+		s.keep(c)
 	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(response.Body, 4096))
 	switch {
 	case err != nil:
 		return failed, err
-	case response.StatusCode == http.StatusOK && string(text) == "success":
+	case status == http.StatusOK && text == "success":
 		return acknowledged, nil
-	case response.StatusCode == http.StatusServiceUnavailable && string(text) != "success" && string(text) != "error":
+	case status == http.StatusServiceUnavailable && text != "success" && text != "error":
 		return tryAgain, nil
 	}
-	return failed, fmt.Errorf("the reply was %d %q", response.StatusCode, text)
+	return failed, fmt.Errorf("the reply was %d %q", status, text)
+}
+
+// post sends a body and reads the reply; last: the connection takes no more.
+func (c *connection) post(path string, body []byte) (status int, text string, last bool, err error) {
+	c.out = fmt.Appendf(c.out[:0], "POST %s HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", path, len(body))
+	c.out = append(c.out, body...)
+	if err = c.SetDeadline(time.Now().Add(replyTimeout)); err != nil {
+		return 0, "", true, err
+	}
+	if _, err = c.Write(c.out); err != nil {
+		return 0, "", true, err
+	}
+	response, err := http.ReadResponse(c.in, nil)
+	if err != nil {
+		return 0, "", true, err
+	}
+	read, err := io.ReadAll(io.LimitReader(response.Body, 4096))
+	return response.StatusCode, string(read), response.Close, errors.Join(err, response.Body.Close())
 }
 
 // tally is what became of the pushes of one load.
