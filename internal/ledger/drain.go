@@ -14,6 +14,8 @@ import (
 )
 
 const (
+	// drainAtOnce is how many records of an object are read at a time; they stand in its line.
+	drainAtOnce = 256
 	// drainRound is after how long it is looked what has come meanwhile.
 	drainRound = 5 * time.Second
 	// firstDrainRetry and lastDrainRetry bound the pause when the API server fails.
@@ -124,7 +126,7 @@ func inTurns(names []string) []string {
 // drainOne writes the records of one object, the oldest first.
 func (l *Ledger) drainOne(ctx context.Context, name string) error {
 	for {
-		records, err := l.journal.Of(name, maxGroup)
+		records, err := l.journal.Of(name, drainAtOnce)
 		if err == nil && len(records) == 0 {
 			l.stuck.free(name)
 			return nil

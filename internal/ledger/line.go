@@ -16,9 +16,11 @@ const (
 	// server, where they cannot be grouped any more.
 	maxWrites = 32
 	// maxGroup is how many facts go out in one write, and maxGroupWeight how much they may
-	// weigh together: a write must stay far below what etcd takes.
-	maxGroup       = 64
-	maxGroupWeight = 256 << 10
+	// weigh together: a write must stay far below what etcd takes. Changes of a product come
+	// to one for each aspect, however many they are.
+	maxGroup        = 64
+	maxGroupWeight  = 256 << 10
+	maxProductGroup = 256
 	// writeTimeout bounds one write: whoever waits for it may have given up before.
 	writeTimeout = 10 * time.Second
 )
@@ -71,7 +73,7 @@ func (l *lines) ahead(o object) time.Duration {
 	defer l.mu.Unlock()
 	wait := time.Duration(len(l.standing)-l.writing) * l.pace / maxWrites
 	if line, busy := l.standing[o]; busy {
-		wait += time.Duration(1+len(line)/maxGroup) * l.pace
+		wait += time.Duration(1+len(line)/o.group()) * l.pace
 	}
 	return wait
 }
@@ -115,7 +117,7 @@ func (l *lines) next(o object) []*waiting {
 		return nil
 	}
 	n, weight := 0, 0
-	for n < len(line) && n < maxGroup {
+	for n < len(line) && n < o.group() {
 		if weight += line[n].fact.weight(); n > 0 && weight > maxGroupWeight {
 			break
 		}
@@ -124,6 +126,14 @@ func (l *lines) next(o object) []*waiting {
 	l.standing[o] = slices.Clone(line[n:])
 	l.writing++
 	return line[:n]
+}
+
+// group is how many facts may go out in one write on the object.
+func (o object) group() int {
+	if o.Kind == kindProduct {
+		return maxProductGroup
+	}
+	return maxGroup
 }
 
 // wrote notes how long a write took.
