@@ -173,7 +173,7 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, at route) resu
 		return got.refuse(outcomeOf(err), err)
 	}
 	if err := h.checkSender(r, at, push, got.account, message); err != nil {
-		return got.refuse(outcomeOf(err), err)
+		return got.refuse(forNow(got.account, outcomeOf(err)), err)
 	}
 	leave, admitted := h.door.record(got.account)
 	if !admitted {
@@ -303,6 +303,15 @@ func outcomeOf(err error) platform.Outcome {
 		return platform.OutcomeMalformed
 	}
 	return platform.OutcomeRetry
+}
+
+// forNow is an outcome that no account gives for good before the API server has been asked: its
+// secret may have changed.
+func forNow(account *accounts.Account, outcome platform.Outcome) platform.Outcome {
+	if account.Restored && outcome == platform.OutcomeForged {
+		return platform.OutcomeRetry
+	}
+	return outcome
 }
 
 // account finds whose push it is. On the channel path the push may name the account

@@ -204,17 +204,22 @@ func (m hint) Verify(h platform.Holder) (platform.Proof, error) { return m.h.ver
 func (m hint) Events() ([]platform.Event, error) { *m.h.decoded++; return m.Message.Events() }
 
 func TestSignature(t *testing.T) {
+	wrong := fmt.Errorf("%w: it is not the one of the body", platform.ErrForged)
 	for name, test := range map[string]struct {
-		err    error
-		status int
-		body   string
+		err      error
+		restored bool
+		status   int
+		body     string
 	}{
-		"right": {nil, 200, "success"},
-		"wrong": {fmt.Errorf("%w: it is not the one of the body", platform.ErrForged), 403, "error"},
+		"right":                     {nil, false, 200, "success"},
+		"wrong":                     {wrong, false, 403, "error"},
+		"right, as far as is known": {nil, true, 200, "success"},
+		"wrong, as far as is known": {wrong, true, 503, "retry later"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var decoded int
 			a := account()
+			a.Restored = test.restored
 			a.Credentials = platform.Credentials{"secret": sealing.NewSecret("s")}
 			adapter := hinting{decoded: &decoded, verify: func(c platform.Credentials) (platform.Proof, error) {
 				if c["secret"].Reveal() != "s" {

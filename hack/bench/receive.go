@@ -87,6 +87,9 @@ func (r *receiver) receiveRound(ctx context.Context, ceilings map[string]float64
 		return err
 	}
 	defer r.stopManager()
+	if err := r.warmUp(ctx); err != nil {
+		return err
+	}
 	var rounds []func(standing)
 	for _, load := range r.receives() {
 		m, err := r.measure(ctx, load, false)
@@ -107,6 +110,20 @@ func (r *receiver) receiveRound(ctx context.Context, ceilings map[string]float64
 		check(there)
 	}
 	return nil
+}
+
+// warmUp pushes for a while and counts nothing: the manager has just been started, and its
+// caches fill.
+func (r *receiver) warmUp(ctx context.Context) error {
+	sender := newSender(r.push, fewConnections)
+	defer sender.close()
+	tally := sender.closed(ctx, r.plan.raw, r.plan.mostNew, newProducts(r.clock, r.products), newBook())
+	r.products += tally.sent
+	if tally.acknowledged == 0 {
+		return errors.Join(errors.New("nothing was acknowledged"), tally.problem)
+	}
+	_, _, err := r.drained(ctx, r.plan.drain)
+	return err
 }
 
 // receives are the workloads of one round. New objects come first: later pushes are about

@@ -33,6 +33,10 @@ type Account struct {
 	// Client asks the platform; nil when Problem says why not.
 	Client platform.Client
 
+	// Restored: it was made from the copy, and the API server has not been asked since. What
+	// it refuses may be right by now.
+	Restored bool
+
 	// Suspended: nothing may be asked.
 	Suspended bool
 	// Problem is why the account cannot be asked; nil if it can.

@@ -137,6 +137,9 @@ func (r *Registry) restore(ctx context.Context, from *origin) error {
 	channel := from.channel()
 	r.announce(channel)
 	account, err := r.build(ctx, channel, &source{reader: from, writer: noWriter{}})
+	if account != nil {
+		account.Restored = true
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := r.byName[client.ObjectKeyFromObject(channel)]

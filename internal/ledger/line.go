@@ -13,8 +13,9 @@ import (
 
 const (
 	// maxWrites is how many objects are written at a time: more would only queue in the API
-	// server, where they cannot be grouped any more.
-	maxWrites = 32
+	// server, where they cannot be grouped any more. Each write under way has a connection of
+	// its own, and client-go keeps 25.
+	maxWrites = 24
 	// maxGroup is how many facts go out in one write, and maxGroupWeight how much they may
 	// weigh together: a write must stay far below what etcd takes. Changes of a product come
 	// to one for each aspect, however many they are.

@@ -51,7 +51,7 @@ func TestStartsAndReceivesWhileTheAPIServerIsAway(t *testing.T) {
 			t.Errorf("a signed push: %+v\n%s", delivery, w.log())
 		}
 	}
-	s.answered("a wrong sign", told, func(h http.Header) { h.Set("X-Douyin-Signature", strings.Repeat("ab", 20)) }, http.StatusForbidden)
+	s.answered("a wrong sign", told, func(h http.Header) { h.Set("X-Douyin-Signature", strings.Repeat("ab", 20)) }, http.StatusServiceUnavailable)
 	unknown := strings.ReplaceAll(string(before.body), "770011", "999999")
 	if status := post(t, w.push, "/api/webhooks/fliggy/"+platformtest.FliggyOrderPath, []byte(unknown), nil); status != http.StatusServiceUnavailable {
 		t.Errorf("an account that nobody can know yet: %d", status)
