@@ -285,7 +285,7 @@ func TestPipelinedPushes(t *testing.T) {
 func TestRepliesThatAreNotRead(t *testing.T) {
 	server := serve(t, hasty(with(account(), nil).options()))
 	conn := server.dial(t)
-	if err := conn.SetReadBuffer(4 << 10); err != nil {
+	if err := conn.SetReadBuffer(64 << 10); err != nil {
 		t.Fatal(err)
 	}
 	body := sample(t, "product-info.json")
