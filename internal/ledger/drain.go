@@ -69,7 +69,7 @@ func (l *Ledger) restore(ctx context.Context) {
 // It ends when the API server fails; what fails for one object's own sake holds up no other.
 func (l *Ledger) drainSome(ctx context.Context) (more bool, err error) {
 	group, together := errgroup.WithContext(ctx)
-	ended, writers := make(chan struct{}, maxWrites), 0
+	ended, writers := make(chan struct{}, 2*maxWrites), 0
 	start := time.Now()
 	for _, name := range inTurns(l.stuck.due(l.journal.Objects())) {
 		for ; writers >= l.drainers(); writers-- {
@@ -87,11 +87,12 @@ func (l *Ledger) drainSome(ctx context.Context) (more bool, err error) {
 	return more, group.Wait()
 }
 
-// drainers is how many objects may be drained at a time. Each push that waits for its answer
-// takes the place of one: what is in the journal can wait, and where a storm keeps the machine
-// busy, acknowledging comes first.
+// drainers is how many objects may be drained at a time: twice as many as are written, since
+// each also waits for the disk to forget it. Two pushes that wait for their answer take the
+// place of one: what is in the journal can wait, and where a storm keeps the machine busy,
+// acknowledging comes first.
 func (l *Ledger) drainers() int {
-	return max(1, maxWrites-int(l.inHand.Load()))
+	return max(1, 2*maxWrites-int(l.inHand.Load())/2)
 }
 
 // inTurns orders objects, given with the newest first, so that each Channel has its turn,

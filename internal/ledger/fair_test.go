@@ -324,7 +324,7 @@ func TestFailingAPIServerIsNoObjectsFault(t *testing.T) {
 		}
 		away = false
 		d.mu.Unlock()
-		if most := maxWrites * int(20*time.Minute/lastDrainRetry+10); tries > most {
+		if most := 2 * maxWrites * int(20*time.Minute/lastDrainRetry+10); tries > most {
 			t.Errorf("%d tries in 20 minutes, want at most %d", tries, most)
 		}
 		if got := d.admission.rate.perSecond(); got != before {
