@@ -164,6 +164,9 @@ func (r *raw) round(ctx context.Context, duration time.Duration, status, withOrd
 	if status {
 		names = []string{createProductsStatus, patchProductsStatus, createOrdersStatus, appendOrdersStatus}
 	}
+	if err := r.warmUp(ctx, duration); err != nil {
+		return nil, err
+	}
 	rates := map[string]float64{}
 	made, rate, err := r.measure(ctx, names[0], duration, r.creating(products, r.products, status))
 	if err != nil {
@@ -189,6 +192,14 @@ func (r *raw) round(ctx context.Context, duration time.Duration, status, withOrd
 	_, rates[names[3]], err = r.measure(ctx, names[3], duration, r.appending(r.orders, made, status))
 	r.orders += made
 	return rates, err
+}
+
+// warmUp makes products for a time, and counts nothing.
+func (r *raw) warmUp(ctx context.Context, duration time.Duration) error {
+	aside := newRaw(r.api, r.t)
+	made, _, err := aside.measure(ctx, createProducts, duration, r.creating(products, r.products, false))
+	r.products += made
+	return err
 }
 
 // fewestDistinct is how many objects there must be at least, so that no two of the workers

@@ -204,7 +204,7 @@ func (r *receiver) measure(ctx context.Context, load workload, controllers bool)
 	sender := newSender(r.push, load.connections)
 	defer sender.close()
 	start := time.Now()
-	m.tally = sender.closed(ctx, r.plan.load, load.most, load.next(), m.book)
+	m.tally = sender.closed(ctx, r.loadOf(load), load.most, load.next(), m.book)
 	if load.after != nil {
 		load.after(m.tally.sent)
 	}
@@ -227,6 +227,16 @@ func (r *receiver) measure(ctx context.Context, load workload, controllers bool)
 		err = errors.Join(errors.New("nothing was acknowledged"), m.tally.problem)
 	}
 	return m, err
+}
+
+// unlimitedName is the workload that goes on for as long as the plan says for it.
+const unlimitedName = "offered without limit"
+
+func (r *receiver) loadOf(load workload) time.Duration {
+	if load.name == unlimitedName {
+		return r.plan.unlimited
+	}
+	return r.plan.loadOf(load.connections)
 }
 
 // note adds a round to a workload's figures.

@@ -41,7 +41,7 @@ func (r *Results) Took() string {
 }
 
 // Whole tells whether all sections were run, and in earnest.
-func (r *Results) Whole() bool { return len(r.Sections) == 5 && !r.Quick }
+func (r *Results) Whole() bool { return len(r.Sections) == 5 && !r.Quick && r.Rounds >= 3 }
 
 func hasSection(r *Results, n int) bool { return slices.Contains(r.Sections, n) }
 

@@ -37,10 +37,10 @@ func TestTargetsAreJudged(t *testing.T) {
 		met[target.What] = target.Met
 	}
 	for what, want := range map[string]bool{
-		"committed before the reply, of the ceiling: distinct orders, 32 connections":    true,
+		"committed before the reply by a standby, of the ceiling: distinct orders, 32 connections":    true,
 		"acknowledged, of the ceiling of distinct patches: hot product, 256 connections": false,
-		"API writes per push: hot product, 32 connections":                               true,
-		"API writes per push: distinct orders, 32 connections":                           false,
+		"API writes of products and orders per push: hot product, 32 connections":                               true,
+		"API writes of products and orders per push: distinct orders, 32 connections":                           false,
 		"acknowledged and lost: distinct orders, 32 connections":                         false,
 		"offered without limit to a standby: acknowledged, of the ceiling":               true,
 		"burst: acknowledged and lost":                                                   true,

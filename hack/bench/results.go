@@ -8,6 +8,7 @@ type Results struct {
 	Quick    bool    `json:"quick,omitempty"`
 	Sections []int   `json:"sections"`
 	Seconds  float64 `json:"seconds"`
+	Plan     Plan    `json:"plan"`
 
 	Ceilings   []Ceiling   `json:"ceilings,omitempty"`
 	Throughput []Workload  `json:"throughput,omitempty"`
@@ -15,6 +16,19 @@ type Results struct {
 	Burst      *Burst      `json:"burst,omitempty"`
 	Latency    []Latency   `json:"latency,omitempty"`
 	Size       []Size      `json:"size,omitempty"`
+}
+
+// Plan is how long things were measured, each round.
+type Plan struct {
+	// RawSeconds for each ceiling, LoadSeconds for each kind of push, ManySeconds where 256
+	// connections push it; MostNew objects are made at most.
+	RawSeconds  float64 `json:"rawSeconds"`
+	LoadSeconds float64 `json:"loadSeconds"`
+	ManySeconds float64 `json:"manySeconds"`
+	MostNew     int     `json:"mostNew"`
+
+	UnlimitedSeconds float64 `json:"unlimitedSeconds"`
+	LatencySeconds   float64 `json:"latencySeconds"`
 }
 
 // Ceiling is what a plain client reaches, with nothing beside it but the control plane.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -43,7 +44,7 @@ func (r *receiver) settleRound(ctx context.Context, ceilings map[string]float64)
 		return err
 	}
 	defer r.stopManager()
-	if err := r.idle(ctx, settleTimeout); err != nil {
+	if err := errors.Join(r.warmUp(ctx), r.idle(ctx, settleTimeout)); err != nil {
 		return err
 	}
 	for _, load := range []workload{

@@ -19,7 +19,7 @@ func (b *bench) unlimitedSection(ctx context.Context, s *stack) error {
 	plain, clock := newRaw(s.api, t), newClock()
 	for _, controllers := range []bool{false, true} {
 		r := newReceiver(s, b.plan)
-		r.clock, r.plan.load = clock, b.plan.unlimited
+		r.clock = clock
 		for n := range b.rounds {
 			b.say("round %d of %d, controllers: %v", n+1, b.rounds, controllers)
 			ceilings, err := plain.round(ctx, b.plan.raw, false, false)
@@ -47,7 +47,7 @@ func (r *receiver) unlimitedRound(ctx context.Context, controllers bool, ceiling
 		return err
 	}
 	defer r.stopManager()
-	if err := r.makeProducts(ctx, r.plan.pool); err != nil {
+	if err := errors.Join(r.makeProducts(ctx, r.plan.pool), r.warmUp(ctx)); err != nil {
 		return err
 	}
 	if controllers { // what the plain client and a standby left is not to be measured
@@ -55,7 +55,7 @@ func (r *receiver) unlimitedRound(ctx context.Context, controllers bool, ceiling
 			return err
 		}
 	}
-	m, err := r.measure(ctx, workload{name: "offered without limit", ceiling: patchProducts, connections: manyConnections, most: unbounded,
+	m, err := r.measure(ctx, workload{name: unlimitedName, ceiling: patchProducts, connections: manyConnections, most: unbounded,
 		next: func() source { return knownProducts(r.clock, 0, r.plan.pool) }}, controllers)
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func (r *receiver) unlimitedRound(ctx context.Context, controllers bool, ceiling
 	if err != nil {
 		return err
 	}
-	w := r.note(workload{name: "offered without limit", ceiling: patchProducts, connections: manyConnections}, m, ceiling)
+	w := r.note(workload{name: unlimitedName, ceiling: patchProducts, connections: manyConnections}, m, ceiling)
 	lost, unsettled := m.book.verify(there)
 	if w.Lost += lost; controllers {
 		w.Unsettled += unsettled

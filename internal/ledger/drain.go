@@ -16,6 +16,8 @@ import (
 const (
 	// drainAtOnce is how many records of an object are read at a time; they stand in its line.
 	drainAtOnce = 256
+	// minDrainers drain however much is in hand.
+	minDrainers = 4
 	// drainRound is after how long it is looked what has come meanwhile.
 	drainRound = 5 * time.Second
 	// firstDrainRetry and lastDrainRetry bound the pause when the API server fails.
@@ -90,9 +92,9 @@ func (l *Ledger) drainSome(ctx context.Context) (more bool, err error) {
 // drainers is how many objects may be drained at a time: twice as many as are written, since
 // each also waits for the disk to forget it. Two pushes that wait for their answer take the
 // place of one: what is in the journal can wait, and where a storm keeps the machine busy,
-// acknowledging comes first.
+// acknowledging comes first. Some always drain: other Channels have records there too.
 func (l *Ledger) drainers() int {
-	return max(1, 2*maxWrites-int(l.inHand.Load())/2)
+	return max(minDrainers, 2*maxWrites-int(l.inHand.Load())/2)
 }
 
 // inTurns orders objects, given with the newest first, so that each Channel has its turn,
