@@ -142,11 +142,14 @@ func TestManagersClientReadsItsOwnWrites(t *testing.T) {
 func TestLedgersConnectionIsItsOwn(t *testing.T) {
 	var mu sync.Mutex
 	from := map[string]bool{}
-	server := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	spoken := ""
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
-		from[r.RemoteAddr] = true
+		from[r.RemoteAddr], spoken = true, r.Proto
 	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
 	defer server.Close()
 	config := &rest.Config{Host: server.URL, TLSClientConfig: rest.TLSClientConfig{Insecure: true}}
 	for i, asking := range []*rest.Config{config, config, apart(config)} {
@@ -163,6 +166,9 @@ func TestLedgersConnectionIsItsOwn(t *testing.T) {
 		}
 		if want := []int{1, 1, 2}[i]; len(from) != want {
 			t.Errorf("client %d: %d connections, want %d", i, len(from), want)
+		}
+		if want := []string{"HTTP/2.0", "HTTP/2.0", "HTTP/1.1"}[i]; spoken != want {
+			t.Errorf("client %d speaks %s, want %s", i, spoken, want)
 		}
 	}
 }

@@ -37,16 +37,16 @@ func TestTargetsAreJudged(t *testing.T) {
 		met[target.What] = target.Met
 	}
 	for what, want := range map[string]bool{
-		"committed before the reply by a standby, of the ceiling: distinct orders, 32 connections":    true,
-		"acknowledged, of the ceiling of distinct patches: hot product, 256 connections": false,
-		"API writes of products and orders per push: hot product, 32 connections":                               true,
-		"API writes of products and orders per push: distinct orders, 32 connections":                           false,
-		"acknowledged and lost: distinct orders, 32 connections":                         false,
-		"offered without limit to a standby: acknowledged, of the ceiling":               true,
-		"burst: acknowledged and lost":                                                   true,
-		"push to Ready at half the ceiling, p99: first push":                             false,
-		"100000 products: resident memory, the most there was":                           true,
-		"100000 products: from leadership to a fresh push being Ready":                   true,
+		"committed before the reply by a standby, of the ceiling: distinct orders, 32 connections": true,
+		"acknowledged, of the ceiling of distinct patches: hot product, 256 connections":           false,
+		"API writes of products and orders per push: hot product, 32 connections":                  true,
+		"API writes of products and orders per push: distinct orders, 32 connections":              false,
+		"acknowledged and lost: distinct orders, 32 connections":                                   false,
+		"offered without limit to a standby: acknowledged, of the ceiling":                         true,
+		"burst: acknowledged and lost":                                                             true,
+		"push to Ready at half the ceiling, p99: first push":                                       false,
+		"100000 products: resident memory, the most there was":                                     true,
+		"100000 products: from leadership to a fresh push being Ready":                             true,
 	} {
 		if got, there := met[what]; !there || got != want {
 			t.Errorf("%s: there %v, met %v", what, there, got)

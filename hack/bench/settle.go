@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -44,7 +43,8 @@ func (r *receiver) settleRound(ctx context.Context, ceilings map[string]float64)
 		return err
 	}
 	defer r.stopManager()
-	if err := errors.Join(r.warmUp(ctx), r.idle(ctx, settleTimeout)); err != nil {
+	// No warm-up: what it leaves would take minutes to settle, and does more of one.
+	if err := r.idle(ctx, settleTimeout); err != nil {
 		return err
 	}
 	for _, load := range []workload{

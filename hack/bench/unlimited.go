@@ -47,8 +47,13 @@ func (r *receiver) unlimitedRound(ctx context.Context, controllers bool, ceiling
 		return err
 	}
 	defer r.stopManager()
-	if err := errors.Join(r.makeProducts(ctx, r.plan.pool), r.warmUp(ctx)); err != nil {
+	if err := r.makeProducts(ctx, r.plan.pool); err != nil {
 		return err
+	}
+	if !controllers {
+		if err := r.warmUp(ctx); err != nil {
+			return err
+		}
 	}
 	if controllers { // what the plain client and a standby left is not to be measured
 		if err := r.idle(ctx, settleTimeout); err != nil {

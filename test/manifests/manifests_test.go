@@ -280,8 +280,27 @@ func TestHardening(t *testing.T) {
 		t.Error("a probe is missing")
 	}
 	pause := manager.Lifecycle.PreStop.Sleep.Seconds
-	if grace := *pod.TerminationGracePeriodSeconds; pause <= 0 || grace <= pause {
+	if grace := *pod.TerminationGracePeriodSeconds; pause <= 0 || grace < pause+shutdownSeconds+10 {
 		t.Errorf("a pause of %d s before the stop, of %d s in all", pause, grace)
+	}
+}
+
+// shutdownSeconds is how long the manager takes to end (main.go's shutdownTimeout); the journal
+// is closed after that.
+const shutdownSeconds = 25
+
+// The heap's limit is the container's, less what is no heap.
+func TestMemoryLimits(t *testing.T) {
+	for _, overlay := range []string{"config/default", "config/overlays/dev", "config/overlays/production"} {
+		manager := statefulSet(t, overlay).Spec.Template.Spec.Containers[0]
+		if len(manager.Env) != 1 || manager.Env[0].Name != "GOMEMLIMIT" {
+			t.Fatalf("%s: environment %v", overlay, manager.Env)
+		}
+		heap := resource.MustParse(strings.TrimSuffix(manager.Env[0].Value, "B"))
+		limit := manager.Resources.Limits.Memory().Value()
+		if share := float64(heap.Value()) / float64(limit); share < 0.8 || share > 0.9 {
+			t.Errorf("%s: GOMEMLIMIT is %.2f of the limit", overlay, share)
+		}
 	}
 }
 
@@ -332,7 +351,7 @@ func checkClaim(t *testing.T, set *appsv1.StatefulSet) {
 	if diff := cmp.Diff([]corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, claim.Spec.AccessModes); diff != "" {
 		t.Errorf("access (-want +got):\n%s", diff)
 	}
-	if size := claim.Spec.Resources.Requests.Storage(); size.Cmp(resource.MustParse("1Gi")) != 0 {
+	if size := claim.Spec.Resources.Requests.Storage(); size.Cmp(resource.MustParse("2Gi")) != 0 {
 		t.Errorf("the claim is for %s", size)
 	}
 	checkMount(t, set, claim.Name)
