@@ -308,7 +308,7 @@ func outcomeOf(err error) platform.Outcome {
 // forNow is an outcome that no account gives for good before the API server has been asked: its
 // secret may have changed.
 func forNow(account *accounts.Account, outcome platform.Outcome) platform.Outcome {
-	if account.Restored && outcome == platform.OutcomeForged {
+	if account.Restored && (outcome == platform.OutcomeForged || outcome == platform.OutcomeUnknownAccount) {
 		return platform.OutcomeRetry
 	}
 	return outcome
@@ -322,6 +322,9 @@ func (h *handler) account(at route, message platform.Message) (*accounts.Account
 	}
 	account, err := h.accounts.ByName(*at.channel)
 	if err == nil && message.Account() != "" && message.Account() != account.ID {
+		if account.Restored {
+			return nil, accounts.ErrNotKnownYet
+		}
 		return nil, accounts.ErrUnknown
 	}
 	return account, err

@@ -28,12 +28,21 @@ func (j *Journal) Admit(group func(object string) string, admission Admission) {
 	j.reservedBy = map[string]Use{}
 }
 
-// UseOf is what a group uses: nothing before Admit, and while the journal has failed what was
-// last known.
+// UseOf is what a group uses: nothing before Admit, and while the journal has failed.
 func (j *Journal) UseOf(group string) Use {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.usable() != nil {
+		return Use{}
+	}
 	return j.index.groups[group].plus(j.reservedBy[group])
+}
+
+// Usable reports whether the journal takes records now, as far as is known.
+func (j *Journal) Usable() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.usable() == nil
 }
 
 // MaxBytes bounds the Bytes of all.

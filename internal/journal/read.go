@@ -61,7 +61,11 @@ func (j *Journal) Asides() []Aside {
 	return j.index.listAsides()
 }
 
-// Of reads waiting records of an object, oldest first and so many at most.
+// maxRead is how many bytes of records Of gives at most, beside the first.
+const maxRead = 1 << 20
+
+// Of reads waiting records of an object, oldest first and so many at most; fewer if they are
+// large.
 func (j *Journal) Of(object string, limit int) ([]Record, error) {
 	j.mu.Lock()
 	db, seqs, err := j.db, j.index.first(object, limit), j.usable()
@@ -69,12 +73,15 @@ func (j *Journal) Of(object string, limit int) ([]Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	records := make([]Record, 0, len(seqs))
+	records, size := make([]Record, 0, len(seqs)), 0
 	err = view(db, func(tx *bbolt.Tx) error {
 		for _, seq := range seqs {
 			value := tx.Bucket(bucketRecords).Get(key(seq))
 			if value == nil {
 				continue // deleted since
+			}
+			if size += len(value); size > maxRead && len(records) > 0 {
+				break
 			}
 			record, err := parseRecord(key(seq), value)
 			if err != nil {

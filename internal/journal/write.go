@@ -39,6 +39,9 @@ func (j *Journal) Put(ctx context.Context, object string, data []byte) error {
 // Delete removes records, waiting or set aside, by the numbers that Of or Asides gave. Those
 // that are not there are passed over. Nil means that the disk has forgotten them too.
 func (j *Journal) Delete(seqs ...uint64) error {
+	if len(seqs) == 0 {
+		return nil
+	}
 	return j.change(
 		func(tx *bbolt.Tx) error { return remove(tx, seqs) },
 		func(index *index) { index.remove(seqs) })

@@ -16,6 +16,9 @@ const (
 	// assumedRate is how many facts a second the drain is taken to deal with before that was
 	// measured: a small API server does more.
 	assumedRate = 300
+	// leastRate is what it is taken to deal with at the least, however slow it was: else a
+	// journal that nothing is put into would never be measured again.
+	leastRate = 10
 	// rateWindow is how long the drain must have work without a pause to be measured, and
 	// rateMemory the time after which a measurement counts for a third.
 	rateWindow, rateMemory = time.Second, 10 * time.Second
@@ -111,5 +114,5 @@ func (r *rate) dealtWith(facts int) {
 func (r *rate) perSecond() float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.mean
+	return max(r.mean, leastRate)
 }

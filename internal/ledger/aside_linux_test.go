@@ -136,17 +136,6 @@ func (r *replica) logged(what string) (n int) {
 	return n
 }
 
-func (b *book) createChannel() {
-	b.Helper()
-	if err := b.api.Create(b.Context(), &v1alpha1.Channel{
-		ObjectMeta: metav1.ObjectMeta{Namespace: b.account.Namespace, Name: b.account.Name},
-		Spec: v1alpha1.ChannelSpec{Platform: v1alpha1.PlatformFliggy, Account: "1",
-			CredentialsRef: v1alpha1.SecretReference{Name: "x"}},
-	}); err != nil {
-		b.Fatal(err)
-	}
-}
-
 func (b *book) channel() *v1alpha1.Channel {
 	b.Helper()
 	var channel v1alpha1.Channel

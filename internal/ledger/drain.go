@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -72,6 +73,7 @@ func (l *Ledger) restore(ctx context.Context) {
 func (l *Ledger) drainSome(ctx context.Context) (more bool, err error) {
 	group, together := errgroup.WithContext(ctx)
 	ended, writers := make(chan struct{}, 2*maxWrites), 0
+	var some atomic.Bool
 	start := time.Now()
 	for _, name := range inTurns(l.stuck.due(l.journal.Objects())) {
 		for ; writers >= l.drainers(); writers-- {
@@ -83,16 +85,21 @@ func (l *Ledger) drainSome(ctx context.Context) (more bool, err error) {
 		writers++
 		group.Go(func() error {
 			defer func() { ended <- struct{}{} }()
-			return l.drainOne(together, name)
+			left, err := l.drainOne(together, name)
+			if left {
+				some.Store(true)
+			}
+			return err
 		})
 	}
-	return more, group.Wait()
+	err = group.Wait()
+	return more || some.Load(), err
 }
 
 // drainers is how many objects may be drained at a time: twice as many as are written, since
-// each also waits for the disk to forget it. Two pushes that wait for their answer take the
-// place of one: what is in the journal can wait, and where a storm keeps the machine busy,
-// acknowledging comes first. Some always drain: other Channels have records there too.
+// each also waits for the disk to forget it. Two pushes on their way
+// into the journal take the place of one: what is there can wait, and where a storm keeps the
+// machine busy, acknowledging comes first. Some always drain: other Channels have records there too.
 func (l *Ledger) drainers() int {
 	return max(minDrainers, 2*maxWrites-int(l.inHand.Load())/2)
 }
@@ -126,25 +133,25 @@ func inTurns(names []string) []string {
 	return turns
 }
 
-// drainOne writes the records of one object, the oldest first.
-func (l *Ledger) drainOne(ctx context.Context, name string) error {
-	for {
-		records, err := l.journal.Of(name, drainAtOnce)
-		if err == nil && len(records) == 0 {
-			l.stuck.free(name)
-			return nil
-		}
-		if err == nil {
-			err = l.drainRecords(ctx, name, records)
-		}
-		if err != nil && itsOwn(err) {
-			l.stuck.hold(ctx, name, records, err)
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+// drainOne writes the oldest records of an object, and reports whether it left some: what is
+// put into the journal all the time must not keep the others waiting.
+func (l *Ledger) drainOne(ctx context.Context, name string) (more bool, err error) {
+	records, err := l.journal.Of(name, drainAtOnce)
+	if err == nil && len(records) == 0 {
+		l.stuck.free(name)
+		return false, nil
 	}
+	if err == nil {
+		err = l.drainRecords(ctx, name, records)
+	}
+	if err != nil && itsOwn(err) {
+		l.stuck.hold(ctx, name, records, err)
+		return false, nil
+	}
+	if err == nil {
+		l.stuck.free(name)
+	}
+	return err == nil, err
 }
 
 // drainRecords has records of an object written, and forgets each that was. One that the API
@@ -156,6 +163,10 @@ func (l *Ledger) drainRecords(ctx context.Context, name string, records []journa
 		var f fact
 		if err := json.Unmarshal(record.Data, &f); err != nil {
 			failed = append(failed, l.setAside(ctx, record, f, fmt.Errorf("it cannot be read: %w", err)))
+			continue
+		}
+		if !f.known() {
+			failed = append(failed, l.setAside(ctx, record, f, errors.New("it is of a kind that this version does not know")))
 			continue
 		}
 		standing[i] = l.lines.join(ctx, f)
@@ -179,8 +190,8 @@ func (l *Ledger) drainRecords(ctx context.Context, name string, records []journa
 			failed = append(failed, r.err)
 		}
 	}
-	if l.drainers() < maxWrites/2 {
-		l.admission.rate.rest() // it gives way: that says nothing about its speed
+	if answered < len(standing) || l.drainers() < maxWrites/2 {
+		l.admission.rate.rest() // the API server fails, or it gives way: that says nothing about its speed
 	} else {
 		l.admission.rate.dealtWith(answered)
 	}

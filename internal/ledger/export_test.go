@@ -31,3 +31,6 @@ var HashedName = hashedName
 
 // ReasonOf is what is kept of why a record is refused.
 var ReasonOf = reasonOf
+
+// SetNow sets the clock by which a change lies ahead.
+func (l *Ledger) SetNow(now func() time.Time) { l.now = now }

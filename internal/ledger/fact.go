@@ -147,6 +147,20 @@ func all(n int, outcome platform.Outcome, err error) []result {
 	return results
 }
 
+// known reports whether this version can write the fact: it may come from a journal that
+// another wrote.
+func (f fact) known() bool {
+	switch f.Object.Kind {
+	case kindOrder:
+		return f.Order != nil
+	case kindProduct:
+		return f.Product != nil
+	case kindChannel:
+		return f.Notice != nil
+	}
+	return false
+}
+
 // weight is about how many bytes the fact is.
 func (f fact) weight() int {
 	const frame = 500

@@ -25,7 +25,7 @@ const maxBacklog = maxWrites
 
 // enter puts a fact in line, unless it would stand there for too long.
 func (l *Ledger) enter(ctx context.Context, f fact) *waiting {
-	if l.journal.UseOf(f.Object.channel().String()).Records > maxBacklog || l.lines.ahead(f.Object) > lineBudget {
+	if l.journal.UseOf(f.Object.channel().String()).Records > maxBacklog || l.journal.Usable() && l.lines.ahead(f.Object) > lineBudget {
 		return &waiting{fact: f}
 	}
 	return l.lines.join(ctx, f)
@@ -49,7 +49,7 @@ func (l *Ledger) settle(ctx context.Context, w *waiting) result {
 			}
 			return l.keep(ctx, w.fact, r.err)
 		case <-line.C:
-			if l.lines.leave(w) {
+			if l.journal.Usable() && l.lines.leave(w) { // else it is better off here
 				return l.keep(ctx, w.fact, errBehind)
 			}
 		case <-commit.C:

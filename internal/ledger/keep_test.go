@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/journal"
 	"github.com/laidoulaile/channel-operator/internal/ledger"
@@ -273,5 +275,37 @@ func TestOneRecordHoldsUpNoOther(t *testing.T) {
 		} else if time.Now().After(deadline) {
 			t.Fatalf("%+v", stats)
 		}
+	}
+}
+
+// What is drained later than something newer was written stays older: it neither takes its place
+// nor is it lost.
+func TestOlderFromTheJournalStaysOlder(t *testing.T) {
+	k := keep(t, "fliggy")
+	k.createChannel()
+	direct := ledger.New(k.api, k.api, nil) // another replica
+	told := func(id string, at time.Time) (platform.Push, []platform.Event) {
+		return platform.Push{Body: []byte("x"), ReceivedAt: at}, []platform.Event{
+			change("1", at, id, platform.AspectAvailability),
+			{Notice: &platform.Notice{MessageID: id, PlatformType: "STRANGE", Subject: "s"}}}
+	}
+	k.server.away.Store(true)
+	before, events := told("old", noon)
+	k.record(before, events...)
+	after, events := told("newer", noon.Add(time.Minute))
+	if got, err := direct.Record(t.Context(), k.account, after, events); err != nil || got != platform.OutcomeRecorded {
+		t.Fatal(got, err)
+	}
+	k.server.away.Store(false)
+	k.empties()
+	if got := k.product("fliggy-1").Spec.Announced.Availability; got.MessageID != "newer" {
+		t.Errorf("announced %+v", got)
+	}
+	var channel v1alpha1.Channel
+	if err := k.api.Get(t.Context(), client.ObjectKey{Namespace: k.account.Namespace, Name: "fliggy"}, &channel); err != nil {
+		t.Fatal(err)
+	}
+	if n := channel.Status.Notices; len(n) != 1 || n[0].ID != "newer" || n[0].Count != 2 {
+		t.Errorf("notices %+v", n)
 	}
 }

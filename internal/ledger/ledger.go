@@ -44,7 +44,8 @@ type Ledger struct {
 	lookEvery time.Duration
 	lines     *lines
 	seeing    atomic.Bool // the cache is filled
-	// inHand are the pushes that wait for their answer.
+	now       func() time.Time
+	// inHand are the pushes that are on their way to the journal.
 	inHand atomic.Int64
 	// What follows is there with a journal only.
 	admission *admission
@@ -56,7 +57,7 @@ type Ledger struct {
 // the cache, which must have AddIndexes' indexes. Where the API server is away or behind,
 // facts are kept in the journal; nil is none, and pushes must then be sent again.
 func New(api client.Client, cache client.Reader, kept *journal.Journal) *Ledger {
-	l := &Ledger{api: api, cache: cache, journal: kept, pushed: newLastPush(api), asides: newAsides(), lookEvery: lookEvery}
+	l := &Ledger{api: api, cache: cache, journal: kept, pushed: newLastPush(api), asides: newAsides(), lookEvery: lookEvery, now: time.Now}
 	l.lines = newLines(l.write)
 	if kept != nil {
 		l.admission, l.stuck = newAdmission(kept.MaxBytes()), newStuck()
@@ -99,8 +100,16 @@ func (l *Ledger) Record(ctx context.Context, account *accounts.Account, push pla
 		return l.Commit(ctx, account, push, events)
 	}
 	l.inHand.Add(1)
-	defer l.inHand.Add(-1)
-	return l.record(ctx, account, push, events, l.enter, l.settle)
+	done := sync.OnceFunc(func() { l.inHand.Add(-1) })
+	defer done()
+	enter := func(ctx context.Context, f fact) *waiting {
+		w := l.enter(ctx, f)
+		if w.done != nil {
+			done() // it waits for the API server, and not for us
+		}
+		return w
+	}
+	return l.record(ctx, account, push, events, enter, l.settle)
 }
 
 // Commit is Record without the journal: what is answered by what was recorded must be on

@@ -167,6 +167,7 @@ func TestNewAspectIsNotLostWithAnOlderOne(t *testing.T) {
 
 func TestChangeFromTheFutureBlocksNothing(t *testing.T) {
 	b := open(t, "fliggy")
+	b.SetNow(func() time.Time { return noon })
 	b.record(push("{}"), change("88", noon.Add(100*365*24*time.Hour), "m-future", platform.AspectPrice))
 	if at := b.product("fliggy-88").Spec.Announced.Price.ChangedAt; !at.Equal(ptr.To(metav1.NewMicroTime(noon))) {
 		t.Errorf("announced at %s, want when it was received", at)
@@ -533,5 +534,16 @@ func TestRecordFailsWhileTheNamespaceIsMissing(t *testing.T) {
 		if got, err := b.Record(t.Context(), &gone, push("x"), []platform.Event{event}); err == nil || got.Accepted() {
 			t.Errorf("%s, %v", got, err)
 		}
+	}
+}
+
+func (b *book) createChannel() {
+	b.Helper()
+	if err := b.api.Create(b.Context(), &v1alpha1.Channel{
+		ObjectMeta: metav1.ObjectMeta{Namespace: b.account.Namespace, Name: b.account.Name},
+		Spec: v1alpha1.ChannelSpec{Platform: v1alpha1.PlatformFliggy, Account: "1",
+			CredentialsRef: v1alpha1.SecretReference{Name: "x"}},
+	}); err != nil {
+		b.Fatal(err)
 	}
 }

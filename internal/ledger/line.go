@@ -101,10 +101,21 @@ func (l *lines) serve(ctx context.Context, o object) {
 			l.deliver(group)
 		}
 		l.slots.Release()
-		if len(group) == 0 {
+		if len(group) == 0 || l.leftAlone(o) {
 			return
 		}
 	}
+}
+
+// leftAlone reports whether nothing stands in an object's line; then it has no writer any more.
+func (l *lines) leftAlone(o object) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.standing[o]) > 0 {
+		return false
+	}
+	delete(l.standing, o)
+	return true
 }
 
 // next takes the front of an object's line; where there is none, the object has no writer

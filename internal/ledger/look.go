@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -13,6 +14,7 @@ import (
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/accounts"
 	"github.com/laidoulaile/channel-operator/internal/conditions"
+	"github.com/laidoulaile/channel-operator/internal/journal"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 )
 
@@ -88,7 +90,8 @@ func (l *Ledger) nothingKept(o object, fresh bool) error {
 		return nil
 	}
 	records, err := l.journal.Of(o.name(), 1)
-	if err == nil && len(records) > 0 {
+	aside := slices.ContainsFunc(l.journal.Asides(), func(a journal.Aside) bool { return a.Object == o.name() })
+	if err == nil && (len(records) > 0 || aside) {
 		err = errBehind
 	}
 	if err != nil {

@@ -77,6 +77,9 @@ func addNotice(notices []v1alpha1.ChannelNotice, notice v1alpha1.ChannelNotice) 
 		if old.ID == notice.ID {
 			return notices, false
 		}
+		if notice.ReceivedAt.Before(&old.ReceivedAt) {
+			notice = old // the journal gives what is older later
+		}
 		notice.Count = old.Count + 1
 		notices = slices.Delete(slices.Clone(notices), i, i+1)
 		break

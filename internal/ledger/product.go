@@ -71,7 +71,7 @@ func (l *Ledger) writeRest(ctx context.Context, facts []fact) []result {
 	if err != nil {
 		return all(len(facts), platform.OutcomeRetry, err)
 	}
-	if slices.ContainsFunc(facts, func(f fact) bool { return aheadOf(known, f.ReceivedAt) }) {
+	if aheadOf(known, l.now()) {
 		return l.writeApart(ctx, facts, known)
 	}
 	rest := newestOf(facts)
@@ -120,7 +120,7 @@ func announces(f fact, announced v1alpha1.Announced) bool {
 func (l *Ledger) writeApart(ctx context.Context, facts []fact, known v1alpha1.Announced) []result {
 	results := make([]result, len(facts))
 	for i, f := range facts {
-		if announces(f, known) || aheadOf(known, f.ReceivedAt) {
+		if announces(f, known) || aheadOf(known, l.now()) {
 			results[i].outcome, results[i].err = l.announceApart(ctx, f)
 		} else {
 			results[i].outcome = platform.OutcomeOlder
@@ -163,7 +163,7 @@ func (l *Ledger) announceOne(ctx context.Context, f fact, aspect platform.Aspect
 	}
 	there, err := l.announced(ctx, f.Object)
 	known := *aspectOf(&there, aspect)
-	if err != nil || known == nil || known.MessageID == f.Product.Change.MessageID || !known.ChangedAt.After(f.ReceivedAt) {
+	if err != nil || known == nil || known.MessageID == f.Product.Change.MessageID || !known.ChangedAt.After(l.now()) {
 		return outcome, err
 	}
 	next := f.Product.Change

@@ -70,7 +70,7 @@ func (s *stuck) next() <-chan time.Time {
 	if first.IsZero() {
 		return nil
 	}
-	return time.After(time.Until(first))
+	return time.After(max(time.Until(first), firstHold)) // never without a pause
 }
 
 // free forgets an object.
