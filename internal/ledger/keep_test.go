@@ -301,11 +301,15 @@ func TestOlderFromTheJournalStaysOlder(t *testing.T) {
 	if got := k.product("fliggy-1").Spec.Announced.Availability; got.MessageID != "newer" {
 		t.Errorf("announced %+v", got)
 	}
+	late, events := told("older still", noon.Add(-time.Hour))
+	if _, err := direct.Record(t.Context(), k.account, late, events); err != nil {
+		t.Fatal(err)
+	}
 	var channel v1alpha1.Channel
 	if err := k.api.Get(t.Context(), client.ObjectKey{Namespace: k.account.Namespace, Name: "fliggy"}, &channel); err != nil {
 		t.Fatal(err)
 	}
-	if n := channel.Status.Notices; len(n) != 1 || n[0].ID != "newer" || n[0].Count != 2 {
+	if n := channel.Status.Notices; len(n) != 1 || n[0].ID != "newer" || n[0].Count != 3 {
 		t.Errorf("notices %+v", n)
 	}
 }
