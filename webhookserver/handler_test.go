@@ -211,10 +211,12 @@ func TestSignature(t *testing.T) {
 		status   int
 		body     string
 	}{
-		"right":                     {nil, false, 200, "success"},
-		"wrong":                     {wrong, false, 403, "error"},
-		"right, as far as is known": {nil, true, 200, "success"},
-		"wrong, as far as is known": {wrong, true, 503, "retry later"},
+		"right":                                 {nil, false, 200, "success"},
+		"wrong":                                 {wrong, false, 403, "error"},
+		"right, as far as is known":             {nil, true, 200, "success"},
+		"wrong, as far as is known":             {wrong, true, 503, "retry later"},
+		"another account's":                     {platform.ErrOtherAccount, false, 404, "error"},
+		"another account's, as far as is known": {platform.ErrOtherAccount, true, 503, "retry later"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var decoded int
@@ -239,6 +241,18 @@ func TestSignature(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A Channel that is known by the copy alone may have another account by now.
+func TestOtherAccountOfARestoredChannel(t *testing.T) {
+	for restored, status := range map[bool]int{false: 404, true: 503} {
+		a := account()
+		a.ID, a.Restored = "20002", restored
+		got := post(webhookserver.NewHandler(with(a, nil).options()), byChannel+orderTail, sample(t, "order-refund.json"))
+		if got.Code != status {
+			t.Errorf("restored %v: answered %d, want %d", restored, got.Code, status)
+		}
 	}
 }
 

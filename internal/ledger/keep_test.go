@@ -168,6 +168,16 @@ func TestAnswersAreNotKept(t *testing.T) {
 	if known, err := k.Look(t.Context(), k.account, platform.Lookup{Orders: []string{"4"}}, true); err != nil || len(known.Orders) != 1 {
 		t.Errorf("%+v, %v", known, err)
 	}
+	// What is set aside was pushed, too.
+	refused := told("4", "m-3")
+	refused.Order.Kind = "NoSuchKind"
+	k.server.away.Store(true)
+	k.record(push("x"), refused)
+	k.server.away.Store(false)
+	k.empties()
+	if _, err := k.Look(t.Context(), k.account, platform.Lookup{Orders: []string{"4"}}, true); err == nil || k.journal.Stats().Asides != 1 {
+		t.Errorf("a fresh look does not see what is set aside, and does not say so: %+v", k.journal.Stats())
+	}
 }
 
 // A push that the API server refuses as it stands is not acknowledged; one that was kept and
