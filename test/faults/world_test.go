@@ -158,8 +158,12 @@ func (w *world) supervise(over chan<- struct{}) {
 	}
 }
 
-// kill ends the manager at once.
+// kill ends the manager at once. One that is just being started works already, and is known a
+// moment later.
 func (w *world) kill() {
+	for deadline := time.Now().Add(time.Minute); w.isUp() != nil && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
 	w.mu.Lock()
 	manager := w.manager
 	w.mu.Unlock()
