@@ -172,6 +172,7 @@ func TestHotObjectHoldsUpNoOther(t *testing.T) {
 				}
 			}
 		})
+		t.Cleanup(func() { time.Sleep(time.Second) }) // for what is being written when the drain is over
 		d.draining()
 		time.Sleep(time.Second)
 		others := []fact{factOf("a", "1"), factOf("b", "1")}
