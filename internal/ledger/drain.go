@@ -17,7 +17,7 @@ import (
 const (
 	// drainAtOnce is how many records of an object are read at a time; they stand in its line.
 	drainAtOnce = 256
-	// minDrainers drain however much is in hand.
+	// minDrainers drain however much is on its way into the journal.
 	minDrainers = 4
 	// drainRound is after how long it is looked what has come meanwhile.
 	drainRound = 5 * time.Second
@@ -97,9 +97,9 @@ func (l *Ledger) drainSome(ctx context.Context) (more bool, err error) {
 }
 
 // drainers is how many objects may be drained at a time: twice as many as are written, since
-// each also waits for the disk to forget it. Two pushes on their way
-// into the journal take the place of one: what is there can wait, and where a storm keeps the
-// machine busy, acknowledging comes first. Some always drain: other Channels have records there too.
+// each also waits for the disk to forget it. Two pushes on their way into the journal take the
+// place of one: what is there can wait, and where a storm keeps the machine busy, acknowledging
+// comes first. Some always drain: other Channels have records there too.
 func (l *Ledger) drainers() int {
 	return max(minDrainers, 2*maxWrites-int(l.inHand.Load())/2)
 }
