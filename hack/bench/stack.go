@@ -15,6 +15,8 @@ import (
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/platform/platformtest"
+
+	"github.com/laidoulaile/channel-operator/hack/loopback"
 )
 
 const (
@@ -55,13 +57,11 @@ func (s *stack) begin(ctx context.Context) error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return err
 	}
-	for _, address := range []*string{&s.push, &s.metrics, &s.probes} {
-		free, err := freeAddress()
-		if err != nil {
-			return err
-		}
-		*address = free
+	free, err := loopback.FreeAddresses(3)
+	if err != nil {
+		return err
 	}
+	s.push, s.metrics, s.probes = free[0], free[1], free[2]
 	if err := s.startControlPlane(ctx); err != nil {
 		return err
 	}
@@ -161,7 +161,7 @@ func (s *stack) startManager(ctx context.Context, flags ...string) error {
 	if err := s.launch(flags...); err != nil {
 		return err
 	}
-	return until(ctx, startTimeout, func(ctx context.Context) error { return httpOK(ctx, "http://"+s.probes+"/readyz") })
+	return until(ctx, startTimeout, func(ctx context.Context) error { return loopback.Answers(ctx, "http://"+s.probes+"/readyz") })
 }
 
 // launch starts the manager and does not wait.
@@ -237,20 +237,4 @@ func until(ctx context.Context, timeout time.Duration, condition func(context.Co
 			return errors.Join(lacked, context.Cause(ctx))
 		}
 	}
-}
-
-func httpOK(ctx context.Context, url string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers %s", url, response.Status)
-	}
-	return nil
 }

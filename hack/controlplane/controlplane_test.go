@@ -26,6 +26,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/laidoulaile/channel-operator/hack/loopback"
 	"github.com/laidoulaile/channel-operator/test/env"
 )
 
@@ -38,57 +39,6 @@ func TestMain(m *testing.M) {
 		return
 	}
 	os.Exit(m.Run())
-}
-
-func TestPortRange(t *testing.T) {
-	cases := map[string]struct{ firstEphemeral, low, high int }{
-		"Linux's default":          {32768, 20000, 32000},
-		"ephemeral from 25000":     {25000, 20000, 25000},
-		"ephemeral from 20500":     {20500, 1024, 20500},
-		"nearly all are ephemeral": {1500, 20000, 32000},
-	}
-	for name, test := range cases {
-		t.Run(name, func(t *testing.T) {
-			low, high := portRange(test.firstEphemeral)
-			if low != test.low || high != test.high {
-				t.Errorf("portRange(%d) = %d, %d, want %d, %d", test.firstEphemeral, low, high, test.low, test.high)
-			}
-		})
-	}
-}
-
-func TestFirstEphemeralPort(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "range")
-	if got := firstEphemeralPort(file); got != highestPort {
-		t.Errorf("without the file: %d, want %d", got, highestPort)
-	}
-	if err := os.WriteFile(file, []byte("27000\t60999\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if got := firstEphemeralPort(file); got != 27000 {
-		t.Errorf("got %d, want 27000", got)
-	}
-}
-
-func TestPickPorts(t *testing.T) {
-	picked, err := pickPorts()
-	if err != nil {
-		t.Fatal(err)
-	}
-	low, high := portRange(firstEphemeralPort(ephemeralRangeFile))
-	seen := map[int]bool{}
-	for _, port := range picked.all() {
-		if port < low || port >= high || seen[port] {
-			t.Errorf("%+v: want three that differ, between %d and %d", picked, low, high)
-		}
-		seen[port] = true
-		listener, err := listen(port)
-		if err != nil {
-			t.Errorf("port %d is not free: %v", port, err)
-			continue
-		}
-		_ = listener.Close()
-	}
 }
 
 func TestPortsAreRemembered(t *testing.T) {
@@ -492,7 +442,7 @@ func checkNothingListens(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	for _, port := range known.all() {
-		if conn, err := net.Dial("tcp", address(port)); err == nil {
+		if conn, err := net.Dial("tcp", loopback.Address(port)); err == nil {
 			_ = conn.Close()
 			t.Errorf("port %d still answers", port)
 		}

@@ -23,6 +23,8 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/client-go/util/cert"
 	"k8s.io/client-go/util/keyutil"
+
+	"github.com/laidoulaile/channel-operator/hack/loopback"
 )
 
 // As long as the CA that client-go makes: a development cluster is not rotated.
@@ -113,7 +115,7 @@ func servingCertificate(ca *x509.Certificate, caKey crypto.Signer, key crypto.Pu
 		SerialNumber: serial,
 		Subject:      pkix.Name{CommonName: "kube-apiserver"},
 		DNSNames:     []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"},
-		IPAddresses:  []net.IP{net.ParseIP(loopback)},
+		IPAddresses:  []net.IP{net.ParseIP(loopback.Host)},
 		NotBefore:    ca.NotBefore,
 		NotAfter:     time.Now().Add(certificateLife),
 		KeyUsage:     x509.KeyUsageDigitalSignature,

@@ -7,18 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"time"
+
+	"github.com/laidoulaile/channel-operator/hack/loopback"
 )
 
 const (
-	loopback = "127.0.0.1"
-
 	startPatience  = 3 * time.Minute  // two busy cores; ten seconds is usual
 	portPatience   = 10 * time.Second // for the children of a killed parent to go
 	apiServerGrace = 20 * time.Second
@@ -34,11 +33,9 @@ type cluster struct {
 }
 
 func (c *cluster) kubeconfig() string { return filepath.Join(c.dir, "kubeconfig") }
-func (c *cluster) etcd() string       { return "http://" + address(c.ports.EtcdClient) }
-func (c *cluster) etcdPeer() string   { return "http://" + address(c.ports.EtcdPeer) }
-func (c *cluster) apiServer() string  { return "https://" + address(c.ports.APIServer) }
-
-func address(port int) string { return net.JoinHostPort(loopback, strconv.Itoa(port)) }
+func (c *cluster) etcd() string       { return "http://" + loopback.Address(c.ports.EtcdClient) }
+func (c *cluster) etcdPeer() string   { return "http://" + loopback.Address(c.ports.EtcdPeer) }
+func (c *cluster) apiServer() string  { return "https://" + loopback.Address(c.ports.APIServer) }
 
 // up runs the cluster of a directory until ctx ends (nil) or a child does (an error).
 func up(ctx context.Context, dir, binaries string, out io.Writer) error {
@@ -159,8 +156,8 @@ func (c *cluster) etcdArgs() []string {
 func (c *cluster) apiServerArgs() []string {
 	return []string{
 		"--etcd-servers=" + c.etcd(),
-		"--bind-address=" + loopback,
-		"--advertise-address=" + loopback,
+		"--bind-address=" + loopback.Host,
+		"--advertise-address=" + loopback.Host,
 		"--secure-port=" + strconv.Itoa(c.ports.APIServer),
 		"--tls-cert-file=" + c.credentials.servingCert(),
 		"--tls-private-key-file=" + c.credentials.servingKey(),

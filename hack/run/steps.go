@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+
+	"github.com/laidoulaile/channel-operator/hack/loopback"
 )
 
 const (
@@ -31,13 +33,11 @@ func (s *stack) startControlPlane(ctx context.Context) error {
 }
 
 func (s *stack) startPlatforms(ctx context.Context) error {
-	for _, address := range []*string{&s.push, &s.metrics, &s.probes} {
-		free, err := freeAddress()
-		if err != nil {
-			return err
-		}
-		*address = free
+	free, err := loopback.FreeAddresses(3)
+	if err != nil {
+		return err
 	}
+	s.push, s.metrics, s.probes = free[0], free[1], free[2]
 	file := filepath.Join(s.dir, "platforms.address")
 	if err := s.start("platformsim", "--listen", "127.0.0.1:0", "--address-file", file,
 		"--push-base", "http://"+s.push, "--push-token", token, "--seed-catalogue", fmt.Sprint(catalogueSize),
@@ -122,7 +122,7 @@ func (s *stack) startManager(ctx context.Context) error {
 		"--leader-elect=false", "--allow-private-endpoints", "--journal-dir", filepath.Join(s.dir, "journal")); err != nil {
 		return err
 	}
-	return until(ctx, startTimeout, func(ctx context.Context) error { return httpOK(ctx, "http://"+s.probes+"/readyz") })
+	return until(ctx, startTimeout, func(ctx context.Context) error { return loopback.Answers(ctx, "http://"+s.probes+"/readyz") })
 }
 
 // waitForCatalogue waits until each Channel has listed its catalogue, and made its products.

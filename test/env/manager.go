@@ -2,9 +2,9 @@ package env
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,6 +16,8 @@ import (
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/laidoulaile/channel-operator/hack/loopback"
 )
 
 // ManagerNamespace is the operator's own namespace in config/default.
@@ -143,14 +145,11 @@ func StartManager(o ManagerOptions) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Manager{Push: o.Push, Log: &Log{}, ended: make(chan struct{})}
-	for _, address := range []*string{&m.Push, &m.Metrics, &m.Probes} {
-		if *address == "" {
-			if *address, err = FreeAddress(); err != nil {
-				return nil, err
-			}
-		}
+	free, err := loopback.FreeAddresses(3)
+	if err != nil {
+		return nil, err
 	}
+	m := &Manager{Push: cmp.Or(o.Push, free[0]), Metrics: free[1], Probes: free[2], Log: &Log{}, ended: make(chan struct{})}
 	kubeconfig := filepath.Join(shared.dir, "manager-"+m.Probes[len("127.0.0.1:"):]+".kubeconfig")
 	if err := writeKubeconfig(kubeconfig, o.Server, true); err != nil {
 		return nil, err
@@ -169,11 +168,11 @@ func StartManager(o ManagerOptions) (*Manager, error) {
 
 // FreeAddress is a loopback address that nobody listens on.
 func FreeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := loopback.FreeAddresses(1)
 	if err != nil {
 		return "", err
 	}
-	return listener.Addr().String(), listener.Close()
+	return free[0], nil
 }
 
 func (m *Manager) awaitReady() error {
