@@ -36,7 +36,11 @@ func (l *Ledger) enter(ctx context.Context, f fact) *waiting {
 // own sake is not kept: it would be refused again.
 func (l *Ledger) settle(ctx context.Context, w *waiting) result {
 	if w.done == nil { // it is in no line
-		return l.keep(ctx, w.fact, errBehind)
+		kept := l.keep(ctx, w.fact, errBehind)
+		if kept.err != nil && l.lines.ahead(w.fact.Object) <= lineBudget {
+			return l.pass(ctx, w.fact, kept)
+		}
+		return kept
 	}
 	line, commit := time.NewTimer(time.Until(w.at.Add(lineBudget))), time.NewTimer(time.Until(w.at.Add(commitBudget)))
 	defer line.Stop()
@@ -60,6 +64,15 @@ func (l *Ledger) settle(ctx context.Context, w *waiting) result {
 			return result{platform.OutcomeRetry, fmt.Errorf("record %s: %w", w.fact.Object, ctx.Err())}
 		}
 	}
+}
+
+// pass writes past the backlog what the journal does not take: the API server may be well. If it
+// is not, the journal's reason is what counts.
+func (l *Ledger) pass(ctx context.Context, f fact, kept result) result {
+	if written := l.lines.await(ctx, l.lines.join(ctx, f)); written.err == nil || itsOwn(written.err) {
+		return written
+	}
+	return kept
 }
 
 var errBehind = errors.New("the API server is behind")

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -203,6 +204,27 @@ func TestRecordOfAnotherVersion(t *testing.T) {
 		time.Sleep(time.Minute)
 		if stats := d.journal.Stats(); stats.Asides != 2 || stats.Records != 0 || d.written[known.Object.name()].IsZero() {
 			t.Errorf("%+v", stats)
+		}
+	})
+}
+
+// What the journal does not take is written all the same, where the API server is well: behind
+// a backlog nobody need be told to come again.
+func TestFullJournalIsPassed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := openDesk(t, 10*time.Millisecond, nil)
+		for i := range maxBacklog + 1 {
+			d.put(factOf("a", fmt.Sprint(i)))
+		}
+		d.LimitDrainTime(time.Millisecond) // nothing is drained within that
+		d.recorded(factOf("a", "calm"))
+		if d.written["order/travel/a/calm"].IsZero() {
+			t.Error("it was not written")
+		}
+		d.refuse = func(object) error { return context.DeadlineExceeded }
+		r := d.settle(t.Context(), d.enter(t.Context(), factOf("a", "away")))
+		if r.err == nil || !strings.Contains(r.err.Error(), "the journal would take longer than 1ms to drain") {
+			t.Errorf("%v", r.err)
 		}
 	})
 }
