@@ -209,7 +209,7 @@ func managerOptions(o options) ctrl.Options {
 
 // assemble wires accounts, ledger, push server and controllers into the manager.
 func assemble(ctx context.Context, mgr ctrl.Manager, config *rest.Config, o options, listener net.Listener, proxies []netip.Prefix, kept *journal.Journal) (*manager.Server, error) {
-	direct, err := client.New(apart(config), client.Options{Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
+	direct, err := ledger.NewClient(apart(config), client.Options{Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
 	if err != nil {
 		return nil, fmt.Errorf("make the ledger's client: %w", err)
 	}

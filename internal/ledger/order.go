@@ -160,12 +160,12 @@ func same(facts []*orderFact, r result) map[string]result {
 
 // append writes all of the notifications or none. A full list is compacted once.
 func (l *Ledger) append(ctx context.Context, o object, facts []*orderFact) error {
-	body, err := appendPatch(o, facts)
-	if err != nil {
-		return err
-	}
 	patch := func(ctx context.Context, name string) error {
-		err := l.patchOrder(ctx, o.key(name), body)
+		body, err := appendPatch(o, facts)
+		if err != nil {
+			return err
+		}
+		err = l.patchOrder(ctx, o.key(name), body)
 		if refusalOf(err) == refusedFull {
 			if err := l.compact(ctx, o.key(name)); err != nil {
 				return err

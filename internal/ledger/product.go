@@ -231,11 +231,11 @@ func notAhead(changedAt, receivedAt time.Time) time.Time {
 // just the aspects it names.
 func (l *Ledger) upsertProduct(ctx context.Context, o object, announced v1alpha1.Announced) error {
 	spec := v1alpha1.ProductSyncSpec{ChannelRef: v1alpha1.ChannelReference{Name: o.Channel}, ProductID: o.ID, Announced: announced}
-	body, err := json.Marshal(map[string]any{"spec": spec})
-	if err != nil {
-		return fmt.Errorf("encode patch: %w", err)
-	}
 	patch := func(ctx context.Context, name string) error {
+		body, err := json.Marshal(map[string]any{"spec": spec})
+		if err != nil {
+			return fmt.Errorf("encode patch: %w", err)
+		}
 		product := &v1alpha1.ProductSync{ObjectMeta: metav1.ObjectMeta{Namespace: o.Namespace, Name: name}}
 		return l.api.Patch(ctx, product, client.RawPatch(types.MergePatchType, body))
 	}
