@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -65,6 +66,15 @@ func (a *api) send(ctx context.Context, method, path, contentType string, body [
 	}
 	defer func() { _ = response.Body.Close() }()
 	_, err = io.Copy(io.Discard, response.Body)
+	return err
+}
+
+// remove deletes an object, if it is there.
+func (a *api) remove(ctx context.Context, path string) error {
+	err := a.send(ctx, http.MethodDelete, path, "", nil)
+	if status, ok := errors.AsType[*statusError](err); ok && status.code == http.StatusNotFound {
+		return nil
+	}
 	return err
 }
 

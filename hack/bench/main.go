@@ -49,7 +49,7 @@ type plan struct {
 
 var fullPlan = plan{
 	raw: 2 * time.Second, load: 2 * time.Second, mostNew: 5000,
-	unlimited: 10 * time.Second, pool: 5000,
+	unlimited: 10 * time.Second, pool: 2000,
 	burst: 30 * time.Second, pause: 3 * time.Second, paused: 10 * time.Second, kill: 15 * time.Second, killed: 20 * time.Second,
 	drain: 4 * time.Minute, latency: 8 * time.Second,
 	sizes: []int{10_000, 100_000}, resync: 150 * time.Second,

@@ -30,6 +30,9 @@ func (b *bench) settleSection(ctx context.Context, s *stack) error {
 		if err != nil {
 			return err
 		}
+		if err := plain.clear(ctx); err != nil {
+			return err
+		}
 		if err := r.settleRound(ctx, ceilings); err != nil {
 			return err
 		}
@@ -44,7 +47,7 @@ func (r *receiver) settleRound(ctx context.Context, ceilings map[string]float64)
 	}
 	defer r.stopManager()
 	// No warm-up: what it leaves would take minutes to settle, and does more of one.
-	if err := r.idle(ctx, settleTimeout); err != nil {
+	if err := r.caughtUp(ctx); err != nil {
 		return err
 	}
 	for _, load := range []workload{
