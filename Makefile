@@ -62,7 +62,7 @@ faults: k8s ## Break manager, API server and disk for a quarter of an hour, and 
 	go test -count=1 -timeout 60m ./internal/journal -journal.long
 
 .PHONY: bench
-bench: build k8s bin/bench ## Measure it beside a plain client, and write docs/benchmarks: half an hour (BENCH="-quick", "-sections 2,3 -out DIR", …)
+bench: build k8s bin/bench ## Measure it beside a plain client, and write docs/benchmarks: 20 minutes (BENCH="-quick", "-sections 2,3 -out DIR", …)
 	bin/bench $(BENCH)
 
 .PHONY: generate

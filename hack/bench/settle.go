@@ -23,7 +23,9 @@ func (b *bench) settleSection(ctx context.Context, s *stack) error {
 		return err
 	}
 	s.front.answerIn(platformDelay)
-	plain, r := newRaw(s.api, t), newReceiver(s, b.plan)
+	plan := b.plan
+	plan.load = plan.loadOf(manyConnections) // a status takes far longer than a push
+	plain, r := newRaw(s.api, t), newReceiver(s, plan)
 	for n := range b.rounds {
 		b.say("round %d of %d", n+1, b.rounds)
 		ceilings, err := plain.round(ctx, b.plan.raw, true, true)
