@@ -50,6 +50,9 @@ const (
 	asApply = "application/apply-patch+yaml" // JSON is YAML
 )
 
+// metadataOnly is what the ledger asks for in answer to a write: it is the least there is.
+const metadataOnly = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+
 // statusError is an answer that is no success.
 type statusError struct {
 	code int
@@ -103,6 +106,7 @@ func (a *api) do(ctx context.Context, method, path, contentType string, body []b
 	}
 	if contentType != "" {
 		request.Header.Set("Content-Type", contentType)
+		request.Header.Set("Accept", metadataOnly)
 	}
 	response, err := a.http.Do(request)
 	if err != nil {
