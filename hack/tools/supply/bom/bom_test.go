@@ -77,14 +77,23 @@ func TestCheckFailsForALicenceThatIsNotAllowed(t *testing.T) {
 	}
 }
 
-// The real thing: this very command is examined.
+// The real thing: this very command is examined. It has licensecheck in it, which has the Unlicense among its data.
 func TestExamine(t *testing.T) {
 	t.Setenv("SOURCE_DATE_EPOCH", "86400")
 	binary := filepath.Join(t.TempDir(), "bom")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if err := examine(binary, "v1.2.3", true); err != nil {
+	err := examine(binary, "v1.2.3", allowed, true)
+	if err == nil || !strings.Contains(err.Error(), "licensecheck v0.3.1 has licence Unlicense") {
+		t.Errorf("a licence that is not allowed: %v", err)
+	}
+	if _, err := os.Stat(binary + ".cdx.json"); err == nil {
+		t.Error("a bill of materials of what may not be shipped")
+	}
+
+	more := append(slices.Clone(allowed), "Unlicense")
+	if err := examine(binary, "v1.2.3", more, true); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(binary + ".cdx.json")
@@ -97,7 +106,7 @@ func TestExamine(t *testing.T) {
 	}
 	checkBOM(t, binary, &bom)
 
-	if err := examine(binary, "v1.2.3", true); err != nil {
+	if err := examine(binary, "v1.2.3", more, true); err != nil {
 		t.Fatal(err)
 	}
 	again, err := os.ReadFile(binary + ".cdx.json")

@@ -43,7 +43,7 @@ func main() {
 	flag.Parse()
 	var errs []error
 	for _, binary := range flag.Args() {
-		errs = append(errs, examine(binary, *version, *write))
+		errs = append(errs, examine(binary, *version, allowed, *write))
 	}
 	if err := errors.Join(errs...); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -52,7 +52,7 @@ func main() {
 }
 
 // examine checks one binary's licences, and writes its bill of materials if that is wanted.
-func examine(binary, version string, write bool) error {
+func examine(binary, version string, allowed []string, write bool) error {
 	info, err := buildinfo.ReadFile(binary)
 	if err != nil {
 		return err
