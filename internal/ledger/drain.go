@@ -28,7 +28,7 @@ const (
 // drain writes what the journal keeps on its objects, until the context ends. What was set
 // aside is tried once more at each start: what stood in its way may be mended. A failure of the
 // API server itself is a pause for all; what fails for one object's own sake is a pause for
-// that object.
+// that object. Where that is in doubt it is the object's, until several fail in a row.
 func (l *Ledger) drain(ctx context.Context) {
 	l.restore(ctx)
 	for pause := firstDrainRetry; ; {
@@ -144,14 +144,15 @@ func (l *Ledger) drainOne(ctx context.Context, name string) (more bool, err erro
 	if err == nil {
 		err = l.drainRecords(ctx, name, records)
 	}
-	if err != nil && itsOwn(err) {
-		l.stuck.hold(ctx, name, records, err)
-		return false, nil
+	switch {
+	case err == nil:
+		l.stuck.written(name)
+		return true, nil
+	case faultOf(err) == ofServer, faultOf(err) == inDoubt && l.stuck.several(name):
+		return false, err
 	}
-	if err == nil {
-		l.stuck.free(name)
-	}
-	return err == nil, err
+	l.stuck.hold(ctx, name, records, err)
+	return false, nil
 }
 
 // drainRecords has records of an object written, and forgets each that was. One that the API
@@ -202,7 +203,7 @@ func (l *Ledger) drainRecords(ctx context.Context, name string, records []journa
 func firstOf(failures []error) error {
 	var first error
 	for _, err := range failures {
-		if err != nil && (first == nil || itsOwn(first) && !itsOwn(err)) {
+		if err != nil && (first == nil || faultOf(err) > faultOf(first)) {
 			first = err
 		}
 	}

@@ -3,7 +3,9 @@ package ledger
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -300,14 +302,81 @@ func TestManyStuckObjects(t *testing.T) {
 	})
 }
 
+// inDoubts are failures that may be one object's own matter.
+var inDoubts = map[string]error{
+	"webhook fails":   apierrors.NewInternalError(errors.New("failed calling webhook")),
+	"unavailable":     apierrors.NewServiceUnavailable("x"),
+	"endless dispute": fmt.Errorf("record: %w", apierrors.NewConflict(schema.GroupResource{}, "x", nil)),
+	"hangs":           fmt.Errorf("record: %w", context.DeadlineExceeded),
+}
+
+// Where it is in doubt whether the object or the API server fails, as long as others are written
+// it is the object's pause alone, a short one, and it is never set aside.
+func TestDoubtIsTheObjectsOwn(t *testing.T) {
+	for name, why := range inDoubts {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := openDesk(t, 10*time.Millisecond, nil)
+				mended := false
+				d.refuse = func(o object) error {
+					if strings.HasPrefix(o.ID, "bad") && !mended {
+						return why
+					}
+					return nil
+				}
+				for i := range severalFail - 1 {
+					d.put(factOf("a", fmt.Sprint("bad-", i)))
+				}
+				d.draining()
+				for i := range 600 {
+					free := factOf("a", fmt.Sprint("free-", i))
+					d.put(free)
+					time.Sleep(time.Second / 10)
+					d.mu.Lock()
+					if d.written[free.Object.name()].IsZero() {
+						t.Fatalf("number %d waits for an object that fails", i)
+					}
+					d.mu.Unlock()
+				}
+				d.mu.Lock()
+				if n := d.tries["order/travel/a/bad-0"]; n < 10 || n > 20 {
+					t.Errorf("tried %d times in a minute", n)
+				}
+				d.mu.Unlock()
+				time.Sleep(2 * asideAfter)
+				if stats := d.journal.Stats(); stats.Asides > 0 || stats.Records != severalFail-1 {
+					t.Errorf("%+v", stats)
+				}
+				d.mu.Lock()
+				mended = true
+				d.mu.Unlock()
+				time.Sleep(lastDrainRetry + time.Second)
+				synctest.Wait()
+				if n := d.journal.Stats().Records; n > 0 {
+					t.Errorf("%d are left", n)
+				}
+			})
+		})
+	}
+}
+
 // While the API server itself fails nothing is tried for long, and no object is blamed for it.
 func TestFailingAPIServerIsNoObjectsFault(t *testing.T) {
+	failures := maps.Clone(inDoubts)
+	failures["no connection"] = errBehind
+	failures["too many requests"] = apierrors.NewTooManyRequests("x", 1)
+	for name, why := range failures {
+		t.Run(name, func(t *testing.T) { failingAPIServer(t, why) })
+	}
+}
+
+func failingAPIServer(t *testing.T, why error) {
 	synctest.Test(t, func(t *testing.T) {
 		d := openDesk(t, 10*time.Millisecond, nil)
 		away := true
 		d.refuse = func(object) error {
 			if away {
-				return errBehind
+				return why
 			}
 			return nil
 		}
