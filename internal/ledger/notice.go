@@ -62,6 +62,9 @@ func (l *Ledger) writeNotices(ctx context.Context, facts []fact) []result {
 		}
 		return l.api.Status().Patch(ctx, &channel, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 	})
+	if len(facts) > 1 && ofOne(err) {
+		return halves(ctx, facts, l.writeNotices)
+	}
 	if err != nil {
 		return all(len(facts), platform.OutcomeRetry, fmt.Errorf("record a notice on Channel %s: %w", o.Channel, err))
 	}

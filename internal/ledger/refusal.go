@@ -68,6 +68,12 @@ func tooLarge(err error) bool {
 	return apierrors.IsRequestEntityTooLargeError(err) || err != nil && strings.Contains(err.Error(), "etcdserver: request is too large")
 }
 
+// ofOne reports whether the API server refuses what is written: it takes a group whole or not at
+// all, and it may be one of it that is to blame.
+func ofOne(err error) bool {
+	return refusalOf(err) != refusedNot || tooLarge(err)
+}
+
 // fault is for whose sake a write failed, the gravest last.
 type fault int
 
