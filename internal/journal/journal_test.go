@@ -114,7 +114,7 @@ func TestAsidesAreKeptUntilRestoredOrDeleted(t *testing.T) {
 		put(t, j, "x", data)
 	}
 	before := j.Stats().Bytes
-	if err := errors.Join(j.SetAside(1, "too long"), j.SetAside(2, "first"), j.SetAside(2, "quota"), j.SetAside(99, "not there")); err != nil {
+	if err := errors.Join(j.SetAside(map[uint64]string{1: "too long", 2: "first", 99: "not there"}), j.SetAside(map[uint64]string{2: "quota"})); err != nil {
 		t.Fatal(err)
 	}
 	_ = j.Close()
@@ -172,7 +172,7 @@ func TestPutIsBounded(t *testing.T) {
 	if err := j.Put(t.Context(), "x", nil); !errors.Is(err, journal.ErrFull) {
 		t.Errorf("reopened, the journal is not full: %v", err)
 	}
-	if err := j.SetAside(2, "even when it is full"); err != nil {
+	if err := j.SetAside(map[uint64]string{2: "even when it is full"}); err != nil {
 		t.Error(err)
 	}
 	if err := j.Delete(1, 2); err != nil {
@@ -305,7 +305,7 @@ func TestWakeTellsOfRecords(t *testing.T) {
 	put(t, j, "x", "1")
 	put(t, j, "x", "2")
 	want(t, "woken by Puts", []bool{woken(j), woken(j)}, []bool{true, false})
-	_ = j.SetAside(1, "")
+	_ = j.SetAside(map[uint64]string{1: ""})
 	_ = j.Delete(2)
 	want(t, "woken by what goes", woken(j), false)
 	_ = j.Restore(1)
@@ -336,7 +336,7 @@ func TestCloseWaitsAndThenRefuses(t *testing.T) {
 		t.Error(err)
 	}
 	for call, err := range map[string]error{
-		"Put": j.Put(t.Context(), "x", nil), "Of": err, "Delete": j.Delete(1), "SetAside": j.SetAside(1, ""), "Restore": j.Restore(1), "Close": j.Close(),
+		"Put": j.Put(t.Context(), "x", nil), "Of": err, "Delete": j.Delete(1), "SetAside": j.SetAside(map[uint64]string{1: ""}), "Restore": j.Restore(1), "Close": j.Close(),
 	} {
 		if !errors.Is(err, journal.ErrClosed) {
 			t.Errorf("%s: %v", call, err)
@@ -481,7 +481,7 @@ func TestALargeFileWithLittleInItIsWrittenAnew(t *testing.T) {
 	}
 	put(t, j, "x", "kept")
 	put(t, j, "x", "aside")
-	if err := errors.Join(j.SetAside(102, "why"), j.Delete(seqs...), j.Close()); err != nil {
+	if err := errors.Join(j.SetAside(map[uint64]string{102: "why"}), j.Delete(seqs...), j.Close()); err != nil {
 		t.Fatal(err)
 	}
 	before := size()

@@ -154,13 +154,15 @@ func (m *model) delete(t *rapid.T) {
 }
 
 func (m *model) setAside(t *rapid.T) {
-	seq := rapid.Uint64Range(0, m.last+1).Draw(t, "seq")
-	reason := rapid.StringN(0, 20, 60).Draw(t, "reason")
-	if err := m.j.SetAside(seq, reason); err != nil {
+	reasons := map[uint64]string{}
+	for _, seq := range m.seqs(t) {
+		reasons[seq] = rapid.StringN(0, 20, 60).Draw(t, "reason")
+	}
+	if err := m.j.SetAside(reasons); err != nil {
 		t.Fatal(err)
 	}
 	for i := range m.records {
-		if m.records[i].seq == seq {
+		if reason, aside := reasons[m.records[i].seq]; aside {
 			m.records[i].aside = &reason
 		}
 	}

@@ -47,12 +47,19 @@ func (j *Journal) Delete(seqs ...uint64) error {
 		func(index *index) { index.remove(seqs) })
 }
 
-// SetAside takes a record that can never be recorded out of Objects and Of, and keeps it with
-// the reason, until it is restored or deleted. A record that is not there is passed over.
-func (j *Journal) SetAside(seq uint64, reason string) error {
+// SetAside takes records that can never be recorded out of Objects and Of, and keeps each with
+// its reason, until it is restored or deleted. Those that are not there are passed over.
+func (j *Journal) SetAside(reasons map[uint64]string) error {
+	if len(reasons) == 0 {
+		return nil
+	}
 	return j.change(
-		func(tx *bbolt.Tx) error { return setAside(tx, seq, reason) },
-		func(index *index) { _ = index.setAside(seq, reason) })
+		func(tx *bbolt.Tx) error { return setAside(tx, reasons) },
+		func(index *index) {
+			for seq, reason := range reasons {
+				_ = index.setAside(seq, reason)
+			}
+		})
 }
 
 // Restore puts records that were set aside back in their places. Others are passed over.

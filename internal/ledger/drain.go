@@ -159,19 +159,20 @@ func (l *Ledger) drainOne(ctx context.Context, name string) (more bool, err erro
 // server refuses is set aside, when it refuses it as it stands, or has done so for long.
 func (l *Ledger) drainRecords(ctx context.Context, name string, records []journal.Record) error {
 	standing := make([]*waiting, len(records))
-	var failed []error
+	asides := map[uint64]string{}
 	for i, record := range records {
 		var f fact
 		if err := json.Unmarshal(record.Data, &f); err != nil {
-			failed = append(failed, l.setAside(ctx, record, f, fmt.Errorf("it cannot be read: %w", err)))
+			asides[record.Seq] = l.refused(ctx, record, f, fmt.Errorf("it cannot be read: %w", err))
 			continue
 		}
 		if !f.known() {
-			failed = append(failed, l.setAside(ctx, record, f, errors.New("it is of a kind that this version does not know")))
+			asides[record.Seq] = l.refused(ctx, record, f, errors.New("it is of a kind that this version does not know"))
 			continue
 		}
 		standing[i] = l.lines.join(ctx, f)
 	}
+	var failed []error
 	var written []uint64
 	answered := 0
 	for i, w := range standing {
@@ -186,7 +187,7 @@ func (l *Ledger) drainRecords(ctx context.Context, name string, records []journa
 		case r.err == nil:
 			written = append(written, records[i].Seq)
 		case refusalOf(r.err) != refusedNot, itsOwn(r.err) && l.stuck.triedFor(name, records[i].Seq) > asideAfter:
-			failed = append(failed, l.setAside(ctx, records[i], w.fact, r.err))
+			asides[records[i].Seq] = l.refused(ctx, records[i], w.fact, r.err)
 		default:
 			failed = append(failed, r.err)
 		}
@@ -196,7 +197,7 @@ func (l *Ledger) drainRecords(ctx context.Context, name string, records []journa
 	} else {
 		l.admission.rate.dealtWith(answered)
 	}
-	return errors.Join(l.journal.Delete(written...), firstOf(failed))
+	return errors.Join(l.journal.Delete(written...), l.journal.SetAside(asides), firstOf(failed))
 }
 
 // firstOf is the gravest of many failures: one of the API server, else one of an object.
@@ -210,10 +211,14 @@ func firstOf(failures []error) error {
 	return first
 }
 
-// setAside takes a record out of the way, and says so: somebody must look at it.
-func (l *Ledger) setAside(ctx context.Context, record journal.Record, f fact, why error) error {
-	reason := reasonOf(why)
-	ctrl.LoggerFrom(ctx).Error(nil, "a push that was acknowledged cannot be recorded, and is set aside in the journal until somebody asks for it",
-		"why", reason, "object", f.Object.String(), "namespace", f.Object.Namespace, "receivedAt", record.At, "record", record.Seq)
-	return l.journal.SetAside(record.Seq, reason)
+// refused says that a record is to be set aside, and gives the reason: somebody must look at it.
+// Of very many the log names some.
+func (l *Ledger) refused(ctx context.Context, record journal.Record, f fact, why error) (reason string) {
+	reason = reasonOf(why)
+	if leftOut, allowed := l.refusals.Next(); allowed {
+		ctrl.LoggerFrom(ctx).Error(nil, "a push that was acknowledged cannot be recorded, and is set aside in the journal until somebody asks for it",
+			"why", reason, "object", f.Object.String(), "namespace", f.Object.Namespace, "receivedAt", record.At, "record", record.Seq,
+			"linesLeftOut", leftOut)
+	}
+	return reason
 }

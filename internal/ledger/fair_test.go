@@ -2,11 +2,14 @@ package ledger
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -27,6 +30,7 @@ import (
 type desk struct {
 	*Ledger
 	t       *testing.T
+	dir     string
 	journal *journal.Journal
 	takes   time.Duration
 	refuse  func(object) error
@@ -37,11 +41,12 @@ type desk struct {
 }
 
 func openDesk(t *testing.T, takes time.Duration, now func() time.Time) *desk {
-	kept, err := journal.Open(journal.Options{Dir: t.TempDir(), Now: now})
+	dir := t.TempDir()
+	kept, err := journal.Open(journal.Options{Dir: dir, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &desk{Ledger: New(nil, nil, kept), t: t, journal: kept, takes: takes, tries: map[string]int{}, written: map[string]time.Time{}}
+	d := &desk{Ledger: New(nil, nil, kept), t: t, dir: dir, journal: kept, takes: takes, tries: map[string]int{}, written: map[string]time.Time{}}
 	d.lines = newLines(d.write)
 	t.Cleanup(func() {
 		if err := kept.Close(); err != nil {
@@ -358,6 +363,43 @@ func TestDoubtIsTheObjectsOwn(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Thousands that are refused for one reason are set aside with a handful of writes to the file, and
+// of lines in the log.
+func TestManyAreSetAsideTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := openDesk(t, 10*time.Millisecond, nil)
+		d.refuse = func(object) error { return apierrors.NewInvalid(schema.GroupKind{}, "x", nil) }
+		var refused []fact
+		for i := range 5 * drainAtOnce {
+			refused = append(refused, noteOf("1", fmt.Sprint(i)))
+		}
+		d.put(refused...)
+		before := d.commits()
+		logged := d.draining()
+		time.Sleep(time.Second / 2)
+		synctest.Wait()
+		if stats := d.journal.Stats(); stats.Asides != len(refused) || stats.Records != 0 {
+			t.Errorf("%+v", stats)
+		}
+		if n := d.commits() - before; n > 10 { // one for what drainOne takes at a time, and the start's
+			t.Errorf("%d writes to the file", n)
+		}
+		if n := len(logged()); n < 10 || n > 12 {
+			t.Errorf("%d lines", n)
+		}
+	})
+}
+
+// commits is how many transactions the journal's file has seen, by its two headers (bbolt's).
+func (d *desk) commits() uint64 {
+	file, err := os.ReadFile(filepath.Join(d.dir, "journal.db"))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	const txid = 64 // behind the beginning of a header's page
+	return max(binary.NativeEndian.Uint64(file[txid:]), binary.NativeEndian.Uint64(file[os.Getpagesize()+txid:]))
 }
 
 // While the API server itself fails nothing is tried for long, and no object is blamed for it.
