@@ -357,21 +357,56 @@ func TestPutEndsWithItsContext(t *testing.T) {
 		t.Error(err)
 	}
 	want(t, "records", j.Stats().Records, 0)
-	// The disk does not answer; what is not acknowledged may be written all the same, and counts.
+	// The disk does not answer. However many give up, nothing of them stays: no memory, and no room.
 	release := j.Block()
-	for range 20 {
+	var stays errgroup.Group
+	stays.Go(func() error { return j.Put(t.Context(), "x", []byte("1")) })
+	for j.Queued() == 0 {
+		runtime.Gosched()
+	}
+	for range 40 {
 		short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		if err := j.Put(short, "x", []byte("1")); !errors.Is(err, context.DeadlineExceeded) {
+		if err := j.Put(short, "x", []byte("2")); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
 		cancel()
 	}
-	if err := j.Put(t.Context(), "x", []byte("1")); !errors.Is(err, journal.ErrFull) {
+	want(t, "waiting for the disk", j.Queued(), 1)
+	release()
+	if err := stays.Wait(); err != nil {
+		t.Error(err)
+	}
+	_ = j.Close()
+	want(t, "records", of(t, open(t, options), "x"), []string{"1"})
+}
+
+// What is being written when its caller gives up is written all the same, and counts until then.
+func TestWhatIsBeingWrittenIsNotTakenBack(t *testing.T) {
+	options := journal.Options{Dir: t.TempDir(), MaxBytes: 2 + journal.EntryCost}
+	j := open(t, options)
+	queued := func(n int) {
+		for j.Queued() < n {
+			runtime.Gosched()
+		}
+	}
+	first, second, gaveUp := j.Block(), make(chan func()), make(chan error)
+	go func() { second <- j.Block() }()
+	queued(1)
+	ctx, giveUp := context.WithCancel(t.Context())
+	go func() { gaveUp <- j.Put(ctx, "x", []byte("1")) }()
+	queued(2)
+	first()
+	release := <-second // it is at work, and the Put goes with it
+	giveUp()
+	if err := <-gaveUp; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if err := j.Put(t.Context(), "x", []byte("2")); !errors.Is(err, journal.ErrFull) {
 		t.Error(err)
 	}
 	release()
 	_ = j.Close() // waits for those whose callers did not
-	want(t, "records", open(t, options).Stats().Records, 20)
+	want(t, "records", of(t, open(t, options), "x"), []string{"1"})
 }
 
 func TestDataIsCopied(t *testing.T) {

@@ -12,10 +12,11 @@ import (
 // Put adds a record to an object. Nil means that it is on the disk: all who put at the same
 // time share one fsync. With any error it is not acknowledged; it may be on the disk all the
 // same, and then it is whole and appears as a record, perhaps only after the file has been
-// opened again. That is so too when ctx ends first, since what has begun cannot be called back.
-// The errors are ErrFull, ErrFailed (which wraps the disk's own), ErrClosed, ctx's and those of
-// the admission. The data
-// may be used again when Put returns.
+// opened again. That is so too when ctx ends while the record is being written, which cannot be
+// called back; if it only waits for the disk it is taken back, so that a disk that hangs holds no
+// more than one fsync's records that nobody waits for. The errors are ErrFull, ErrFailed (which
+// wraps the disk's own), ErrClosed, ctx's and those of the admission. The data may be used again
+// when Put returns.
 func (j *Journal) Put(ctx context.Context, object string, data []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -32,6 +33,7 @@ func (j *Journal) Put(ctx context.Context, object string, data []byte) error {
 	case err := <-w.done:
 		return err
 	case <-ctx.Done():
+		j.withdraw(w)
 		return ctx.Err()
 	}
 }
@@ -101,6 +103,16 @@ func (j *Journal) submit(w *write) error {
 	j.queue = append(j.queue, w)
 	j.work.Signal()
 	return nil
+}
+
+// withdraw takes a write back that the writer has not taken yet.
+func (j *Journal) withdraw(w *write) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if i := slices.Index(j.queue, w); i >= 0 {
+		j.queue = slices.Delete(j.queue, i, i+1)
+		j.reserve(w, -1)
+	}
 }
 
 // admits says why a Put is refused.
