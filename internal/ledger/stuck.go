@@ -96,17 +96,12 @@ func (s *stuck) written(name string) {
 }
 
 // several notes an object that failed in doubt, and reports whether so many did in a row that it
-// is the API server. Then it was no fault of theirs, and their pauses are over.
+// is the API server.
 func (s *stuck) several(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.doubted[name] = true; len(s.doubted) < severalFail {
 		return false
-	}
-	for doubted := range s.doubted {
-		if h := s.objects[doubted]; h != nil {
-			h.pause, h.until = 0, time.Now()
-		}
 	}
 	clear(s.doubted)
 	return true
