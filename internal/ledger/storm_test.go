@@ -73,14 +73,18 @@ func TestFloodIsNotAheadOfOthers(t *testing.T) {
 			t.Errorf("%d went to the journal", n)
 		}
 		// What goes before it is counted by turns, and is no more than there is.
+		d.lines.mu.Lock()
 		if before := d.lines.before(channel{"travel", "quiet"}); before != 1 {
 			t.Errorf("%d go before one of a quiet Channel", before)
 		}
 		if own, all := d.lines.before(channel{"travel", "flood"}), d.lines.queued[channel{"travel", "flood"}]; own != all || own < 300 {
 			t.Errorf("%d of %d go before one more of the flood", own, all)
 		}
+		d.lines.mu.Unlock()
 		time.Sleep(time.Minute)
 		synctest.Wait()
+		d.lines.mu.Lock()
+		defer d.lines.mu.Unlock()
 		if len(d.lines.queued) > 0 {
 			t.Errorf("remembered for nothing: %v", d.lines.queued)
 		}
