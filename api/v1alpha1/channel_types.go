@@ -416,7 +416,8 @@ type ChannelNotice struct {
 	// +kubebuilder:validation:MaxLength=128
 	ID string `json:"id,omitempty"`
 
-	// count of the pushes of this kind about this subject.
+	// count of the pushes of this kind about this subject. A copy of the newest does not
+	// count; a copy of one before it may count again.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	Count int64 `json:"count,omitempty"`

@@ -82,7 +82,7 @@ func (l *Ledger) appendAll(ctx context.Context, o object, facts []*orderFact) ma
 		return same(facts, result{outcome: platform.OutcomeDuplicate})
 	case refused == refusedDuplicate, errors.Is(err, errFull): // a full list may have it all the same
 		return l.appendMissing(ctx, o, facts, err)
-	case len(facts) > 1 && (refused != refusedNot || tooLarge(err)):
+	case len(facts) > 1 && ofOne(err):
 		return l.appendHalves(ctx, o, facts)
 	}
 	return unwritten(o, facts, err)
