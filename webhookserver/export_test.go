@@ -1,6 +1,9 @@
 package webhookserver
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Crowded bounds the pushes in hand.
 func (o Options) Crowded(inHand int64) Options { o.inHand = inHand; return o }
@@ -10,3 +13,16 @@ func (o Options) Hasty(header, request, reply time.Duration) Options {
 	o.headerTimeout, o.timeout, o.replyTimeout = header, request, reply
 	return o
 }
+
+// Guesses remember who guesses at one Channel.
+type Guesses struct{ *guesses }
+
+// NewGuesses remember nobody.
+func NewGuesses() Guesses { return Guesses{newGuesses()} }
+
+func (g Guesses) Allow(from netip.Prefix) bool { return g.allow(guesser{from: from}) }
+func (g Guesses) Miss(from netip.Prefix)       { g.miss(guesser{from: from}) }
+func (g Guesses) Hit(from netip.Prefix)        { g.hit(guesser{from: from}) }
+
+// Remembered are how many guess, and how many are proven.
+func (g Guesses) Remembered() (wrong, proven int) { return g.wrong.Len(), g.guesses.proven.Len() }

@@ -30,25 +30,37 @@ type handler struct {
 	recorder  Recorder
 	proxies   []netip.Prefix
 	door      *door
-	// lines about pushes that were not accepted, by platform and whether they may come again.
+	guesses   *guesses
+	// lines about pushes that were not accepted, by platform and what became of them.
 	lines map[sort]*quiet.Lines
 }
 
 // sort of a log line.
 type sort struct {
 	platform v1alpha1.Platform
-	retry    bool
+	tells    tells
 }
+
+// tells is what a line is about.
+type tells int
+
+const (
+	ofRefused tells = iota // will never be accepted
+	ofRetried              // could not be recorded, and may come again
+	ofSlowed               // was not looked at, and may come again
+)
 
 // NewHandler serves the push paths: /api/webhooks/<platform>/<tail>, where the account
 // stands in the push, and /api/channels/<namespace>/<name>/<tail>, where the path names
 // the Channel. Any other path is 404, without a redirect.
 func NewHandler(o Options) http.Handler {
 	h := &handler{receivers: o.Receivers, accounts: o.Accounts, recorder: o.Recorder, proxies: o.TrustedProxies,
-		door: newDoor(cmp.Or(o.inHand, maxInHand)), lines: map[sort]*quiet.Lines{}}
+		door: newDoor(cmp.Or(o.inHand, maxInHand)), guesses: newGuesses(), lines: map[sort]*quiet.Lines{}}
 	mux := http.NewServeMux()
 	for name, receiver := range o.Receivers {
-		h.lines[sort{name, true}], h.lines[sort{name, false}] = quiet.New(time.Second, lineBurst), quiet.New(time.Second, lineBurst)
+		for _, about := range []tells{ofRefused, ofRetried, ofSlowed} {
+			h.lines[sort{name, about}] = quiet.New(time.Second, lineBurst)
+		}
 		for _, tail := range receiver.Paths() {
 			mux.HandleFunc("POST "+WebhookPath(name, tail), func(w http.ResponseWriter, r *http.Request) {
 				h.serve(w, r, route{receiver: receiver, platform: name, tail: tail})
@@ -330,21 +342,39 @@ func (h *handler) account(at route, message platform.Message) (*accounts.Account
 	return account, err
 }
 
-// checkSender has the signature and the Channel's guard checked. Where the platform signs
-// nothing the push still counts as a hint: it makes us ask, and only the answer counts.
-// Where it does and this push cannot be proven so, the guard must prove it.
+// checkSender has the sender proven, as far as can be, unless somebody at its address has
+// guessed wrong too often. A right signature counts all the same: nobody guesses one.
 func (h *handler) checkSender(r *http.Request, at route, push platform.Push, account *accounts.Account, message platform.Message) error {
 	proof, err := message.Verify(account.Holder)
-	if err != nil {
+	if err != nil && !errors.Is(err, platform.ErrForged) {
 		return err
 	}
-	if !account.Guard.Admits(sealing.NewSecret(push.Query.Get("token")), h.sender(r)) {
-		return fmt.Errorf("%w: the token or the address is not the Channel's (spec.receive)", platform.ErrForged)
+	who := h.guesser(r, account)
+	signed := err == nil && proof == platform.ProofSigned
+	if !signed && !h.guesses.allow(who) {
+		return errSlowed
 	}
+	if err == nil && !account.Guard.Admits(sealing.NewSecret(push.Query.Get("token")), h.sender(r)) {
+		err = fmt.Errorf("%w: the token or the address is not the Channel's (spec.receive)", platform.ErrForged)
+	}
+	if err != nil {
+		h.guesses.miss(who)
+		return err
+	}
+	if signed || account.Guard.Proves() {
+		h.guesses.hit(who)
+	}
+	return suffices(proof, at, account.Guard)
+}
+
+// suffices reports whether what is proven of a sender is enough. Where the platform signs
+// nothing the push still counts as a hint: it makes us ask, and only the answer counts. Where it
+// does and this push cannot be proven so, the guard must prove it.
+func suffices(proof platform.Proof, at route, guard accounts.Guard) error {
 	switch {
-	case proof == platform.ProofMissing && (at.channel == nil || !account.Guard.Proves()):
+	case proof == platform.ProofMissing && (at.channel == nil || !guard.Proves()):
 		return fmt.Errorf("%w: it carries none, and passes only on the Channel's own path with a token or CIDRs in spec.receive", platform.ErrForged)
-	case proof == platform.ProofUnchecked && !account.Guard.Proves():
+	case proof == platform.ProofUnchecked && !guard.Proves():
 		return errUnchecked
 	}
 	return nil
@@ -377,7 +407,7 @@ func (h *handler) trusts(address netip.Addr) bool {
 }
 
 // lineBurst is how many lines about pushes that were not accepted come at once; then one a
-// second, for each platform and for each of the two sorts.
+// second, for each platform and for each of the three sorts.
 const lineBurst = 20
 
 // observe counts every push and says in one line why one was not accepted; never what
@@ -392,8 +422,11 @@ func (h *handler) observe(r *http.Request, at route, got result, took time.Durat
 	if got.outcome.Accepted() {
 		return
 	}
-	retry := got.outcome == platform.OutcomeRetry
-	leftOut, allowed := h.lines[sort{at.platform, retry}].Next()
+	about := got.tells()
+	if about == ofSlowed {
+		slowed.WithLabelValues(channel).Inc()
+	}
+	leftOut, allowed := h.lines[sort{at.platform, about}].Next()
 	if !allowed {
 		return
 	}
@@ -402,9 +435,20 @@ func (h *handler) observe(r *http.Request, at route, got result, took time.Durat
 	if leftOut > 0 {
 		log = log.WithValues("linesLeftOut", leftOut)
 	}
-	if retry {
+	if about == ofRetried {
 		log.Error(got.err, "push not recorded: asked the platform to send it again")
 		return
 	}
 	log.Info("push refused", "why", fmt.Sprint(got.err))
+}
+
+// tells what a line about it would be about.
+func (r result) tells() tells {
+	switch {
+	case errors.Is(r.err, errSlowed):
+		return ofSlowed
+	case r.outcome == platform.OutcomeRetry:
+		return ofRetried
+	}
+	return ofRefused
 }
