@@ -10,9 +10,12 @@ func (o Options) Crowded(inHand int64) Options { o.inHand = inHand; return o }
 
 // Hasty cuts off whoever is slow to send a header or a request, or to take a reply.
 func (o Options) Hasty(header, request, reply time.Duration) Options {
-	o.headerTimeout, o.timeout, o.replyTimeout = header, request, reply
+	o.headerTimeout, o.timeout, o.replyTimeout, o.firstUnit = header, request, reply, request
 	return o
 }
+
+// Impatient gives the first unit of a body so long to come.
+func (o Options) Impatient(firstUnit time.Duration) Options { o.firstUnit = firstUnit; return o }
 
 // Guesses remember who guesses at one Channel.
 type Guesses struct{ *guesses }

@@ -31,6 +31,8 @@ type handler struct {
 	proxies   []netip.Prefix
 	door      *door
 	guesses   *guesses
+	// firstUnit of a body has so long to come.
+	firstUnit time.Duration
 	// lines about pushes that were not accepted, by platform and what became of them.
 	lines map[sort]*quiet.Lines
 }
@@ -55,7 +57,7 @@ const (
 // the Channel. Any other path is 404, without a redirect.
 func NewHandler(o Options) http.Handler {
 	h := &handler{receivers: o.Receivers, accounts: o.Accounts, recorder: o.Recorder, proxies: o.TrustedProxies,
-		door: newDoor(cmp.Or(o.inHand, maxInHand)), guesses: newGuesses(), lines: map[sort]*quiet.Lines{}}
+		door: newDoor(cmp.Or(o.inHand, maxInHand)), guesses: newGuesses(), firstUnit: cmp.Or(o.firstUnit, firstUnit), lines: map[sort]*quiet.Lines{}}
 	mux := http.NewServeMux()
 	for name, receiver := range o.Receivers {
 		for _, about := range []tells{ofRefused, ofRetried, ofSlowed} {
@@ -149,29 +151,47 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, at route) {
 	_, _ = w.Write(reply.Body)
 }
 
-// admit receives a push if there is room for it. One that is not received is not read either:
-// its connection ends with the reply, which would otherwise wait for the rest.
+// admit receives a push if there is room for it.
 func (h *handler) admit(w http.ResponseWriter, r *http.Request, at route) result {
-	leave, admitted := h.door.enter(at, r)
+	in, admitted := h.door.enter(at)
 	if !admitted {
-		w.Header().Set("Connection", "close")
-		return result{kind: "unknown"}.refuse(platform.OutcomeRetry, errCrowd)
+		return unread(w, platform.OutcomeRetry, errCrowd)
 	}
-	defer leave()
-	return h.receive(w, r, at)
+	defer in.leave()
+	body, err := h.read(w, r, in)
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return unread(w, platform.OutcomeTooLarge, err)
+	}
+	if err != nil {
+		return unread(w, platform.OutcomeRetry, err)
+	}
+	return h.receive(r, at, body)
+}
+
+// unknown is the type of a push that nothing is known of.
+const unknown = "unknown"
+
+// unread is a push that is not read to its end: its connection ends with the reply, which would
+// otherwise wait for the rest.
+func unread(w http.ResponseWriter, outcome platform.Outcome, err error) result {
+	w.Header().Set("Connection", "close")
+	return result{kind: unknown}.refuse(outcome, err)
+}
+
+// read reads the body of a push in hand.
+func (h *handler) read(w http.ResponseWriter, r *http.Request, in *visit) ([]byte, error) {
+	arriving := in.arrive(w, r.Body, h.firstUnit)
+	body, err := io.ReadAll(http.MaxBytesReader(w, io.NopCloser(arriving), maxBody))
+	if err == nil {
+		_ = arriving.conn.SetReadDeadline(time.Time{}) // recording takes its own time
+	}
+	return body, err
 }
 
 // receive checks in this order: size, route (done), channel, sender, content; then it
 // has the fact recorded.
-func (h *handler) receive(w http.ResponseWriter, r *http.Request, at route) result {
-	got := result{kind: "unknown"}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return got.refuse(platform.OutcomeTooLarge, err)
-	}
-	if err != nil {
-		return got.refuse(platform.OutcomeRetry, err)
-	}
+func (h *handler) receive(r *http.Request, at route, body []byte) result {
+	got := result{kind: unknown}
 	push := platform.Push{Path: at.tail, Query: r.URL.Query(), Header: r.Header, Body: body, ReceivedAt: time.Now()}
 	message, err := at.receiver.Open(push)
 	if err != nil {
