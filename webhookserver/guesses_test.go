@@ -139,6 +139,7 @@ func TestWhoIsNotSlowed(t *testing.T) {
 		"what a proxy tells is no address":          {from: "unknown", adjust: none, proxies: []netip.Prefix{proxied}},
 		"a node that put its address in its place":  {from: "192.168.7.7", adjust: none, proxies: []netip.Prefix{proxied}},
 		"a gateway of the provider's":               {from: "100.64.3.3", adjust: none, proxies: []netip.Prefix{proxied}},
+		"a declared proxy with a public address":    {from: "198.51.100.7", adjust: none, proxies: []netip.Prefix{proxied, netip.MustParsePrefix("198.51.100.0/24")}},
 		"an address of the cluster's own, IPv6":     {from: "fd00::7", adjust: none, proxies: []netip.Prefix{proxied}},
 		"an address from which a right push came":   {from: "203.0.113.9", adjust: none, proxies: []netip.Prefix{proxied}, proven: true},
 		"CIDRs, and the address is in them":         {from: "203.0.113.9", adjust: none, proxies: []netip.Prefix{proxied}, account: within("203.0.113.0/24")},
@@ -274,6 +275,24 @@ func TestGuessersAreBounded(t *testing.T) {
 	if wrong, proven := g.Remembered(); wrong != 0 || proven != 4096 {
 		t.Errorf("%d that guess and %d that are proven are remembered", wrong, proven)
 	}
+}
+
+// However many come at once, one is looked at for each pause.
+func TestOneLookForEachPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, from := webhookserver.NewGuesses(), netip.MustParsePrefix("203.0.113.9/32")
+		for range guessBurst {
+			g.Miss(from)
+		}
+		time.Sleep(firstPause)
+		if !g.Allow(from) || g.Allow(from) { // what came of the first is not known yet
+			t.Error("not one is looked at")
+		}
+		time.Sleep(firstPause)
+		if !g.Allow(from) {
+			t.Error("the next is never looked at")
+		}
+	})
 }
 
 // What is slowed is counted by Channel, and told in lines of its own, which do not use up those
