@@ -28,4 +28,4 @@ func (g Guesses) Miss(from netip.Prefix)       { g.miss(guesser{from: from}) }
 func (g Guesses) Hit(from netip.Prefix)        { g.hit(guesser{from: from}) }
 
 // Remembered are how many guess, and how many are proven.
-func (g Guesses) Remembered() (wrong, proven int) { return g.wrong.Len(), g.guesses.proven.Len() }
+func (g Guesses) Remembered() (wrong, proven int) { return g.wrong.Len(), g.proven.Len() }

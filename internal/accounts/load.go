@@ -216,14 +216,13 @@ func (r *Registry) addGuard(ctx context.Context, channel *v1alpha1.Channel, from
 // checkProof stops receiving where nothing would prove who sends a push, if that is not allowed.
 // What is pushed meanwhile is to be sent again: somebody has to say how it is to be proven.
 func (r *Registry) checkProof(_ context.Context, channel *v1alpha1.Channel, _ *source, account *Account) error {
-	if !r.requireProof || channel.Spec.Receive.AcceptUnproven || account.Guard.Proves() ||
-		r.adapters[channel.Spec.Platform].SignsPushes() || account.Unreadable != nil {
-		return nil
+	unproven := r.requireProof && !channel.Spec.Receive.AcceptUnproven && !account.Guard.Proves() && !r.adapters[channel.Spec.Platform].SignsPushes()
+	if unproven && account.Unreadable == nil {
+		message := fmt.Sprintf("platform %s signs no pushes, and spec.receive has neither a token nor CIDRs that would prove who sends them: no push is accepted; "+
+			"set spec.receive.tokenSecretRef or allowedCIDRs (wider than /8, or /16 of IPv6, proves nothing), or, if anybody may push, acceptUnproven", channel.Spec.Platform)
+		account.Unreadable = errors.New(message)
+		account.setProblem(v1alpha1.ReasonSenderNotProven, message)
 	}
-	message := fmt.Sprintf("platform %s signs no pushes, and spec.receive has neither a token nor CIDRs that would prove who sends them: no push is accepted; "+
-		"set spec.receive.tokenSecretRef or allowedCIDRs (wider than /8, or /16 of IPv6, proves nothing), or, if anybody may push, acceptUnproven", channel.Spec.Platform)
-	account.Unreadable = errors.New(message)
-	account.setProblem(v1alpha1.ReasonSenderNotProven, message)
 	return nil
 }
 
