@@ -119,6 +119,12 @@ type ChannelReceive struct {
 	// +kubebuilder:validation:items:MaxLength=43
 	// +kubebuilder:validation:XValidation:rule="self.all(c, isCIDR(c))",message="each of allowedCIDRs must be a CIDR such as 203.0.113.0/24"
 	AllowedCIDRs []string `json:"allowedCIDRs,omitempty"`
+
+	// acceptUnproven accepts pushes that nothing proves, of a platform that signs none,
+	// where the manager's --require-proof is set: anybody can then have objects made that
+	// do not exist, and have us ask the platform.
+	// +optional
+	AcceptUnproven bool `json:"acceptUnproven,omitempty"`
 }
 
 // ChannelSealing says to whom secrets in pushes are encrypted.

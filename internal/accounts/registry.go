@@ -41,6 +41,9 @@ type Options struct {
 	RoundTripper http.RoundTripper
 	// AllowPrivate allows http:// endpoints.
 	AllowPrivate bool
+	// RequireProof refuses pushes whose sender nothing can prove, unless their Channel says that
+	// it accepts them.
+	RequireProof bool
 	// Copy is where what is known is kept for a start without the API server; nil: nowhere.
 	Copy *Copy
 }
@@ -53,6 +56,7 @@ type Registry struct {
 	writer       client.Writer
 	roundTripper http.RoundTripper
 	allowPrivate bool
+	requireProof bool
 	copy         *Copy
 
 	loading sync.Map // types.NamespacedName → *sync.Mutex: one load of a Channel at a time
@@ -91,7 +95,7 @@ type entry struct {
 func NewRegistry(o Options) *Registry {
 	return &Registry{
 		adapters: o.Adapters, channels: o.Channels, reader: o.Secrets, writer: o.Writer,
-		roundTripper: o.RoundTripper, allowPrivate: o.AllowPrivate, copy: o.Copy, changed: make(chan struct{}, 1),
+		roundTripper: o.RoundTripper, allowPrivate: o.AllowPrivate, requireProof: o.RequireProof, copy: o.Copy, changed: make(chan struct{}, 1),
 		byName: map[types.NamespacedName]*entry{}, byID: map[accountID]map[types.NamespacedName]*entry{},
 	}
 }
