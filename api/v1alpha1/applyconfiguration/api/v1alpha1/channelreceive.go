@@ -15,6 +15,9 @@ type ChannelReceiveApplyConfiguration struct {
 	TokenSecretRef *SecretKeyReferenceApplyConfiguration `json:"tokenSecretRef,omitempty"`
 	// allowedCIDRs are the networks pushes may come from.
 	AllowedCIDRs []string `json:"allowedCIDRs,omitempty"`
+	// unknownObjects bounds what pushes can make whose sender nothing proves: neither a
+	// signature, nor a token, nor an address.
+	UnknownObjects *ChannelUnknownObjectsApplyConfiguration `json:"unknownObjects,omitempty"`
 }
 
 // ChannelReceiveApplyConfiguration constructs a declarative configuration of the ChannelReceive type for use with
@@ -38,5 +41,13 @@ func (b *ChannelReceiveApplyConfiguration) WithAllowedCIDRs(values ...string) *C
 	for i := range values {
 		b.AllowedCIDRs = append(b.AllowedCIDRs, values[i])
 	}
+	return b
+}
+
+// WithUnknownObjects sets the UnknownObjects field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the UnknownObjects field is set to the value of the last call.
+func (b *ChannelReceiveApplyConfiguration) WithUnknownObjects(value *ChannelUnknownObjectsApplyConfiguration) *ChannelReceiveApplyConfiguration {
+	b.UnknownObjects = value
 	return b
 }
