@@ -172,7 +172,7 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, at route) resu
 	if got.account, err = h.account(at, message); err != nil {
 		return got.refuse(outcomeOf(err), err)
 	}
-	if err := h.checkSender(r, at, push, got.account, message); err != nil {
+	if push.Unproven, err = h.checkSender(r, at, push, got.account, message); err != nil {
 		return got.refuse(forNow(got.account, outcomeOf(err)), err)
 	}
 	leave, admitted := h.door.record(got.account)
@@ -332,22 +332,23 @@ func (h *handler) account(at route, message platform.Message) (*accounts.Account
 
 // checkSender has the signature and the Channel's guard checked. Where the platform signs
 // nothing the push still counts as a hint: it makes us ask, and only the answer counts.
-// Where it does and this push cannot be proven so, the guard must prove it.
-func (h *handler) checkSender(r *http.Request, at route, push platform.Push, account *accounts.Account, message platform.Message) error {
+// Where it does and this push cannot be proven so, the guard must prove it. Unproven is a
+// push that passes though neither does.
+func (h *handler) checkSender(r *http.Request, at route, push platform.Push, account *accounts.Account, message platform.Message) (unproven bool, err error) {
 	proof, err := message.Verify(account.Holder)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if !account.Guard.Admits(sealing.NewSecret(push.Query.Get("token")), h.sender(r)) {
-		return fmt.Errorf("%w: the token or the address is not the Channel's (spec.receive)", platform.ErrForged)
+		return false, fmt.Errorf("%w: the token or the address is not the Channel's (spec.receive)", platform.ErrForged)
 	}
 	switch {
 	case proof == platform.ProofMissing && (at.channel == nil || !account.Guard.Proves()):
-		return fmt.Errorf("%w: it carries none, and passes only on the Channel's own path with a token or CIDRs in spec.receive", platform.ErrForged)
+		return false, fmt.Errorf("%w: it carries none, and passes only on the Channel's own path with a token or CIDRs in spec.receive", platform.ErrForged)
 	case proof == platform.ProofUnchecked && !account.Guard.Proves():
-		return errUnchecked
+		return false, errUnchecked
 	}
-	return nil
+	return proof != platform.ProofSigned && !account.Guard.Proves(), nil
 }
 
 // errUnchecked is a push that may well be right: somebody has to say how to tell.
