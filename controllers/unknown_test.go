@@ -30,12 +30,7 @@ func forgeable(t *testing.T) *stack {
 		c.Spec.Receive.UnknownObjects.Max = ptr.To[int32](bound)
 		c.Spec.Limits = v1alpha1.ChannelLimits{RequestsPerSecond: ptr.To[int32](1000), Burst: ptr.To[int32](1000)}
 	})
-	s.eventually(func() string {
-		if _, _, counted := s.book.Unknown(s.key("ch")); !counted {
-			return "nothing is counted yet"
-		}
-		return ""
-	})
+	s.counted("ch", 0)
 	return s
 }
 
@@ -116,6 +111,17 @@ func (s *stack) says(channel, reason string) {
 	})
 }
 
+// counted waits until so many objects of a Channel count as unknown.
+func (s *stack) counted(channel string, want int) {
+	s.Helper()
+	s.eventually(func() string {
+		if n, _, counted := s.book.Unknown(s.key(channel)); !counted || n != want {
+			return fmt.Sprintf("%d are counted (%v), want %d", n, counted, want)
+		}
+		return ""
+	})
+}
+
 // lookAll has every object that is not Ready looked at, and waits until it was, or is gone.
 func (s *stack) lookAll(request string) {
 	s.Helper()
@@ -169,6 +175,7 @@ func TestForgerCannotFillTheCluster(t *testing.T) {
 	of := s.holder(v1alpha1.PlatformFliggy, account)
 	s.claimed(of, true, changeOf("88"))
 	productIs(s, "ch-88", v1alpha1.ReasonSynced)
+	s.counted("ch", 0)
 
 	var group sync.WaitGroup
 	var mu sync.Mutex
@@ -239,12 +246,7 @@ func TestWhatIsProvenOrTouchedIsKept(t *testing.T) {
 		s.claimed(of, true, changeOf(id))
 		productIs(s, "ch-"+id, v1alpha1.ReasonNotFound)
 	}
-	s.eventually(func() string {
-		if n, _, _ := s.book.Unknown(s.key("ch")); n != 3 {
-			return fmt.Sprint(n, " are counted")
-		}
-		return ""
-	})
+	s.counted("ch", 3)
 	s.claimed(of, false, changeOf("91"))
 	if labels := get[v1alpha1.ProductSync](s, "ch-91").Labels; labels[v1alpha1.LabelUnproven] != "" {
 		t.Errorf("labels %v", labels)
