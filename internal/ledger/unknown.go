@@ -245,11 +245,9 @@ func judge(there client.Object) (o object, counts, notFound bool) {
 		confirmed, current = t.Status.Confirmed != nil, t.Status.Conditions
 	}
 	reason, _ := conditions.Of(current)
-	counts = isMarked(there) && !confirmed
+	counts = there.GetLabels()[v1alpha1.LabelUnproven] != "" && !confirmed
 	return o, counts, counts && reason == v1alpha1.ReasonNotFound
 }
-
-func isMarked(there client.Object) bool { return there.GetLabels()[v1alpha1.LabelUnproven] != "" }
 
 // subject is what an object is about, and nothing else.
 func (o object) subject() object {
@@ -282,10 +280,13 @@ func mark(facts []fact) {
 	}
 }
 
-// vouch takes the mark off an object, as the cache has it, before something proven is written
-// on it: it is then never taken for one that only somebody unproven has named.
+// vouch takes the mark off an object that counts, as the cache has it, before something proven
+// is written on it: it is then never taken for one that only somebody unproven has named.
 func (l *Ledger) vouch(ctx context.Context, o object, there client.Object) error {
-	if o.unproven || there == nil || !isMarked(there) || !o.is(there) {
+	if o.unproven || there == nil {
+		return nil
+	}
+	if about, counts, _ := judge(there); !counts || about != o.subject() {
 		return nil
 	}
 	off := fmt.Appendf(nil, `{"metadata":{"labels":{%q:null}}}`, v1alpha1.LabelUnproven)

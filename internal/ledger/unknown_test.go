@@ -138,3 +138,23 @@ func TestNothingIsToldBeforeAllIsSeen(t *testing.T) {
 		t.Error("it is not counted")
 	}
 }
+
+// One proven push in a group is enough: what the group makes is not marked.
+func TestOneProvenPushInAGroupVouches(t *testing.T) {
+	for _, test := range []struct {
+		unproven []bool
+		marked   bool
+	}{{[]bool{true, true}, true}, {[]bool{true, false, true}, false}, {[]bool{false}, false}} {
+		var facts []fact
+		for _, unproven := range test.unproven {
+			facts = append(facts, fact{Object: object{Kind: kindOrder, Channel: "a", ID: "1"}, Unproven: unproven})
+		}
+		mark(facts)
+		for i, f := range facts {
+			_, marked := f.Object.meta("a-1").Labels[v1alpha1.LabelUnproven]
+			if marked != test.marked {
+				t.Errorf("%v: %d is marked: %v", test.unproven, i, marked)
+			}
+		}
+	}
+}

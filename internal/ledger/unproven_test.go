@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -146,5 +147,33 @@ func TestProvenPushTakesTheMarkOff(t *testing.T) {
 	}
 	if marked, _ := k.marked(); marked != 1 {
 		t.Error("an unproven push put it back on")
+	}
+}
+
+// What was let in before the caches were filled takes no room any more when they show it.
+func TestWhatTheCacheShowsIsNotComing(t *testing.T) {
+	b := open(t, "fliggy")
+	b.account.MaxUnknown = 1
+	if _, err := b.claim(told("1", "m-1")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.claim(told("2", "m-1")); !errors.Is(err, ledger.ErrUnknown) {
+		t.Fatalf("the bound does not hold: %v", err)
+	}
+	b.LookOften("replica", 10*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
+	over := make(chan struct{})
+	go func() { defer close(over); _ = b.Start(ctx) }()
+	defer func() { cancel(); <-over }()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		_, err := b.claim(told("2", "m-1"))
+		if err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Millisecond)
 	}
 }
