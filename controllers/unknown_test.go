@@ -371,6 +371,9 @@ func TestWhatAPersonSetsKeepsAStray(t *testing.T) {
 		}
 	}
 	var ov v1alpha1.OrderVoucher
+	if s := strayOrder(&ov); s.marked {
+		t.Errorf("without the label: %+v", s)
+	}
 	marked(&ov)
 	ov.Annotations = map[string]string{v1alpha1.AnnotationRequestedAt: "now"}
 	ov.CreationTimestamp = metav1.NewTime(midday)
