@@ -76,12 +76,10 @@ func (l *Ledger) seen(ctx context.Context, o object, name string) (there client.
 		return nil, false
 	}
 	there = o.empty()
-	switch err := l.cache.Get(ctx, o.key(name), there, client.UnsafeDisableDeepCopy); {
-	case err == nil:
-		return there, false
-	default:
+	if err := l.cache.Get(ctx, o.key(name), there, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, apierrors.IsNotFound(err)
 	}
+	return there, false
 }
 
 // patience is for an object that many write to at once: the API server gives a patch up
