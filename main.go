@@ -237,6 +237,7 @@ func assemble(ctx context.Context, mgr ctrl.Manager, config *rest.Config, o opti
 	return server, errors.Join(
 		registry.SetupWithManager(mgr),
 		mgr.Add(book),
+		book.Watch(ctx, mgr.GetCache()),
 		mgr.Add(server),
 		addControllers(ctx, mgr, registry, book, o.workers),
 		mgr.AddHealthzCheck("ping", healthz.Ping),
@@ -274,7 +275,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, registry *accounts.Re
 		controllers.AddIndexes(ctx, mgr.GetFieldIndexer()),
 		ledger.AddIndexes(ctx, mgr.GetFieldIndexer()),
 		(&controllers.ChannelReconciler{Client: mgr.GetClient(), Events: events, Accounts: registry, Discoverer: book,
-			PushPath: webhookserver.WebhookPath, Now: time.Now, Doubts: doubts}).SetupWithManager(mgr),
+			PushPath: webhookserver.WebhookPath, Now: time.Now, Doubts: doubts, Unknown: book}).SetupWithManager(mgr),
 		(&controllers.ProductSyncReconciler{Client: mgr.GetClient(), Events: events, Accounts: registry,
 			Doubt: doubt, Workers: workers, Now: time.Now}).SetupWithManager(mgr),
 		(&controllers.OrderVoucherReconciler{Client: mgr.GetClient(), Events: events, Accounts: registry,

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/recorder"
@@ -62,8 +64,13 @@ type ChannelReconciler struct {
 	Now      func() time.Time
 	// Doubts are Channels whose account somebody else saw refused: they are checked now.
 	Doubts <-chan event.GenericEvent
+	// Unknown counts what only unproven pushes named; nil: nothing is said of it.
+	Unknown Unknowns
 
-	looks *looks
+	looks        *looks
+	unknownEvery time.Duration
+	// outdated are Channels that do not say what Unknown counts now.
+	outdated chan event.GenericEvent
 }
 
 // seenChannel is what one look at a Channel saw.
@@ -79,17 +86,24 @@ type seenChannel struct {
 	// listed is how many products the catalogue has; nil if it was not listed.
 	listed  *int64
 	listErr error
+	// unknown is what only unproven pushes named; nil if that was not counted.
+	unknown *unknownCount
 }
 
 // SetupWithManager registers the controller.
 func (r *ChannelReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	r.looks = newLooks(r.Now())
+	r.unknownEvery, r.outdated = cmp.Or(r.unknownEvery, unknownEvery), make(chan event.GenericEvent)
+	if err := mgr.Add(manager.RunnableFunc(r.watchUnknown)); err != nil {
+		return err
+	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("channel").
 		For(&v1alpha1.Channel{}, builder.WithPredicates(predicate.Or(asked(), r.noticed()))).
 		Watches(&v1alpha1.Channel{}, handler.EnqueueRequestsFromMapFunc(r.rivals), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesMetadata(&corev1.Secret{}, accounts.SecretHandler(mgr.GetClient())).
 		WatchesRawSource(source.Channel(r.Doubts, &handler.EnqueueRequestForObject{})).
+		WatchesRawSource(source.Channel(r.outdated, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4, ReconciliationTimeout: discoveryTimeout + time.Minute}).
 		Complete(r)
 }
@@ -132,7 +146,7 @@ func (r *ChannelReconciler) Reconcile(ctx context.Context, request ctrl.Request)
 // as each is due.
 func (r *ChannelReconciler) observe(ctx context.Context, channel *v1alpha1.Channel) seenChannel {
 	key := client.ObjectKeyFromObject(channel)
-	seen := seenChannel{loadErr: r.Accounts.Load(ctx, channel)}
+	seen := seenChannel{loadErr: r.Accounts.Load(ctx, channel), unknown: r.countUnknown(key)}
 	seen.account = r.Accounts.Asking(key)
 	if seen.loadErr != nil || seen.account == nil || seen.account.Problem != nil || seen.account.Suspended {
 		return seen
@@ -247,6 +261,7 @@ func decideChannel(channel *v1alpha1.Channel, seen seenChannel, pushURLs []strin
 		status.Catalogue = &v1alpha1.ChannelCatalogue{ListedAt: metav1.NewTime(now.UTC().Truncate(time.Second)), Products: *seen.listed}
 	}
 	status.Conditions = conditions.Set(status.Conditions, keepWords(channel.Status.Conditions, verdict), channel.Generation, now)
+	status.Conditions = conditions.SetUnknownObjects(status.Conditions, unknownRisk(channel, seen.unknown), channel.Generation, now)
 	return status, next
 }
 

@@ -8,7 +8,7 @@ package controllers
 // What the manager may do, and nothing more.
 //
 // +kubebuilder:rbac:groups=channel.laidoulaile.online,resources=channels,verbs=get;list;watch
-// +kubebuilder:rbac:groups=channel.laidoulaile.online,resources=productsyncs;ordervouchers,verbs=get;list;watch;create;patch
+// +kubebuilder:rbac:groups=channel.laidoulaile.online,resources=productsyncs;ordervouchers,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=channel.laidoulaile.online,resources=channels/status;productsyncs/status;ordervouchers/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch

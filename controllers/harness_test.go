@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -75,6 +76,10 @@ type stack struct {
 	// life outlasts the test's own context: rules are checked while all still runs.
 	life context.Context
 	stop func()
+	// receives: the ledger looks into the cache and counts what it shows, as in main.go.
+	receives bool
+	// ahead is how much the controllers' clock is ahead.
+	ahead atomic.Int64
 
 	mu     sync.Mutex
 	seen   map[string][]client.Object // by kind and name, oldest first
@@ -84,10 +89,13 @@ type stack struct {
 
 // start runs a stack. When the test ends, what it saw is checked against the rules that
 // always hold.
-func start(t *testing.T) *stack {
+func start(t *testing.T, alter ...func(*stack)) *stack {
 	t.Helper()
 	t.Parallel()
 	s := &stack{T: t, fake: newFake(t), script: newScript(), seen: map[string][]client.Object{}, writes: map[string]int{}, life: context.WithoutCancel(t.Context())}
+	for _, alter := range alter {
+		alter(s)
+	}
 	server := httptest.NewServer(s.fake)
 	t.Cleanup(server.Close)
 	s.endpoint = server.URL
@@ -144,6 +152,12 @@ func (s *stack) run() {
 	must(s.T, err)
 	s.cached = mgr.GetClient()
 	s.book = ledger.New(s.api, s.api, nil)
+	if s.receives {
+		s.book = ledger.New(s.api, mgr.GetCache(), nil)
+		s.book.Events = mgr.GetEventRecorder("test")
+		must(s.T, s.book.Watch(s.Context(), mgr.GetCache()))
+		must(s.T, mgr.Add(s.book))
+	}
 	s.registry = accounts.NewRegistry(accounts.Options{
 		Adapters: map[v1alpha1.Platform]platform.Adapter{v1alpha1.PlatformFliggy: fliggy.Adapter{}, v1alpha1.PlatformDouyin: s.script},
 		Channels: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Writer: s.api,
@@ -156,10 +170,10 @@ func (s *stack) run() {
 		doubts <- event.GenericEvent{Object: &v1alpha1.Channel{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name}}}
 	}
 	must(s.T, AddIndexes(s.Context(), mgr.GetFieldIndexer()))
-	must(s.T, (&ChannelReconciler{Client: mgr.GetClient(), Events: events, Accounts: s.registry, Discoverer: s.book, Doubts: doubts, Now: time.Now,
+	must(s.T, (&ChannelReconciler{Client: mgr.GetClient(), Events: events, Accounts: s.registry, Discoverer: s.book, Doubts: doubts, Unknown: s.book, unknownEvery: 50 * time.Millisecond, Now: s.now,
 		PushPath: func(p v1alpha1.Platform, tail string) string { return "/push/" + string(p) + "/" + tail }}).SetupWithManager(mgr))
-	must(s.T, (&ProductSyncReconciler{Client: mgr.GetClient(), Events: events, Accounts: s.registry, Doubt: doubt, Workers: 2, Now: time.Now}).SetupWithManager(mgr))
-	must(s.T, (&OrderVoucherReconciler{Client: mgr.GetClient(), Events: events, Accounts: s.registry, Doubt: doubt, Workers: 2, Now: time.Now}).SetupWithManager(mgr))
+	must(s.T, (&ProductSyncReconciler{Client: mgr.GetClient(), Events: events, Accounts: s.registry, Doubt: doubt, Workers: 2, Now: s.now}).SetupWithManager(mgr))
+	must(s.T, (&OrderVoucherReconciler{Client: mgr.GetClient(), Events: events, Accounts: s.registry, Doubt: doubt, Workers: 2, Now: s.now}).SetupWithManager(mgr))
 
 	ctx, cancel := context.WithCancel(s.life)
 	ended := make(chan error, 1)
@@ -170,6 +184,9 @@ func (s *stack) run() {
 	})
 	s.Cleanup(func() { s.stop() })
 }
+
+// now is the controllers' clock.
+func (s *stack) now() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
 
 // countWrites counts the status writes that the API server took, changed or not.
 type countWrites struct {
@@ -512,11 +529,17 @@ func (s *stack) secret(privateKey string) {
 func connected(t *testing.T) *stack {
 	t.Helper()
 	s := start(t)
+	s.connect()
+	return s
+}
+
+// connect makes that Channel and that product.
+func (s *stack) connect(alter ...func(*v1alpha1.Channel)) {
+	s.Helper()
 	s.offer("88")
 	s.secret(s.fake.PrivateKey())
-	s.channel("ch")
+	s.channel("ch", alter...)
 	channelIs(s, "ch", v1alpha1.ReasonConnected)
-	return s
 }
 
 // offer puts a product on the platform.

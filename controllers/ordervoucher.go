@@ -73,6 +73,8 @@ type seenOrder struct {
 	mute bool
 	// stale: it took some, and did not say what the order is since.
 	stale bool
+	// terms of the Channel for what nobody knows.
+	terms strayTerms
 	// due is when the order is to be asked for again; zero: not by itself.
 	due time.Time
 }
@@ -105,11 +107,27 @@ func (r *OrderVoucherReconciler) Reconcile(ctx context.Context, request ctrl.Req
 		return ctrl.Result{}, err
 	}
 	seen := r.observe(ctx, &ov)
+	removed, look, err := r.dismiss(ctx, &ov, seen)
+	if removed || err != nil {
+		return ctrl.Result{}, err
+	}
 	status, next := decideOrder(&ov, seen, r.Now())
 	if err := r.record(ctx, &ov, status); err != nil {
 		return ctrl.Result{}, err
 	}
-	return r.looks.result(request.NamespacedName, next), nil
+	return r.looks.result(request.NamespacedName, noLater(next, look)), nil
+}
+
+// dismiss deletes an order that nobody knows, if it is time, and else gives when to look again
+// for that.
+func (r *OrderVoucherReconciler) dismiss(ctx context.Context, ov *v1alpha1.OrderVoucher, seen seenOrder) (removed bool, look time.Duration, err error) {
+	if !seen.asked || seen.notAsked != nil || seen.loading || seen.pushesDecide || len(seen.owed) > 0 {
+		return false, 0, nil
+	}
+	s := strayOrder(ov)
+	s.denied, s.strayTerms = isDenial(seen.err), seen.terms
+	s.denials = r.looks.denials.hear(client.ObjectKeyFromObject(ov), seen.err, r.Now())
+	return dismiss(ctx, r.Client, ov, ov.Spec.ChannelRef.Name, s, r.Now())
 }
 
 // observe asks the platform for the order, if there is something to ask, tells it what it
@@ -124,6 +142,7 @@ func (r *OrderVoucherReconciler) observe(ctx context.Context, ov *v1alpha1.Order
 		seen.loading = seen.asked
 		return seen
 	}
+	seen.terms = strayTermsOf(channel)
 	if account != nil && account.PushesDecide {
 		// Nothing is asked, so nothing that hinders asking hinders this; nor is it told anything.
 		seen.pushesDecide, seen.mute = true, true

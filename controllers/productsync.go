@@ -57,6 +57,8 @@ type seenProduct struct {
 	loading bool
 	answer  platform.Product
 	err     error
+	// terms of the Channel for what nobody knows.
+	terms strayTerms
 	// interval between looks without news, and due, the time of the next.
 	interval time.Duration
 	due      time.Time
@@ -91,11 +93,27 @@ func (r *ProductSyncReconciler) Reconcile(ctx context.Context, request ctrl.Requ
 		return ctrl.Result{}, err
 	}
 	seen := r.observe(ctx, &ps)
+	removed, look, err := r.dismiss(ctx, &ps, seen)
+	if removed || err != nil {
+		return ctrl.Result{}, err
+	}
 	status, next := decideProduct(&ps, seen, r.Now())
 	if err := r.record(ctx, &ps, status); err != nil {
 		return ctrl.Result{}, err
 	}
-	return r.looks.result(request.NamespacedName, next), nil
+	return r.looks.result(request.NamespacedName, noLater(next, look)), nil
+}
+
+// dismiss deletes a product that nobody knows, if it is time, and else gives when to look again
+// for that.
+func (r *ProductSyncReconciler) dismiss(ctx context.Context, ps *v1alpha1.ProductSync, seen seenProduct) (removed bool, look time.Duration, err error) {
+	if seen.question == nil || seen.notAsked != nil || seen.loading {
+		return false, 0, nil
+	}
+	s := strayProduct(ps)
+	s.denied, s.strayTerms = isDenial(seen.err), seen.terms
+	s.denials = r.looks.denials.hear(client.ObjectKeyFromObject(ps), seen.err, r.Now())
+	return dismiss(ctx, r.Client, ps, ps.Spec.ChannelRef.Name, s, r.Now())
 }
 
 // observe asks the platform what is to be asked, if anything.
@@ -103,7 +121,7 @@ func (r *ProductSyncReconciler) observe(ctx context.Context, ps *v1alpha1.Produc
 	key := client.ObjectKeyFromObject(ps)
 	channelKey := types.NamespacedName{Namespace: ps.Namespace, Name: ps.Spec.ChannelRef.Name}
 	channel, account, known := channelOf(ctx, r.Client, r.Accounts, channelKey)
-	seen := seenProduct{interval: resyncOf(channel, ps.Spec.ResyncInterval)}
+	seen := seenProduct{interval: resyncOf(channel, ps.Spec.ResyncInterval), terms: strayTermsOf(channel)}
 	if ps.Status.FetchedAt != nil {
 		seen.due = r.looks.due(key, ps.Status.FetchedAt.Time, every(seen.interval))
 	}

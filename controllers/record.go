@@ -46,6 +46,7 @@ type looks struct {
 	failures workqueue.TypedRateLimiter[types.NamespacedName]
 	answered sync.Map // types.NamespacedName → time.Time
 	started  time.Time
+	denials  denials
 }
 
 func newLooks(now time.Time) *looks {
@@ -114,6 +115,7 @@ func (l *looks) spread(key types.NamespacedName, span time.Duration) time.Durati
 func (l *looks) forget(key types.NamespacedName) {
 	l.failures.Forget(key)
 	l.answered.Delete(key)
+	l.denials.of.Delete(key)
 }
 
 // toApply turns a status into its apply configuration: their JSON is the same by

@@ -204,7 +204,7 @@ func (h *handler) receive(r *http.Request, at route, body []byte) result {
 	if got.account, err = h.account(at, message); err != nil {
 		return got.refuse(outcomeOf(err), err)
 	}
-	if err := h.checkSender(r, at, push, got.account, message); err != nil {
+	if push.Unproven, err = h.checkSender(r, at, push, got.account, message); err != nil {
 		return got.refuse(forNow(got.account, outcomeOf(err)), err)
 	}
 	leave, admitted := h.door.record(got.account)
@@ -363,28 +363,30 @@ func (h *handler) account(at route, message platform.Message) (*accounts.Account
 }
 
 // checkSender has the sender proven, as far as can be, unless somebody at its address has
-// guessed wrong too often. A right signature counts all the same: nobody guesses one.
-func (h *handler) checkSender(r *http.Request, at route, push platform.Push, account *accounts.Account, message platform.Message) error {
+// guessed wrong too often. A right signature counts all the same: nobody guesses one. Unproven
+// is a push that passes though neither a signature nor the Channel's guard proves its sender.
+func (h *handler) checkSender(r *http.Request, at route, push platform.Push, account *accounts.Account, message platform.Message) (unproven bool, err error) {
 	proof, err := message.Verify(account.Holder)
 	if err != nil && !errors.Is(err, platform.ErrForged) {
-		return err
+		return false, err
 	}
 	who := h.guesser(r, account)
 	signed := err == nil && proof == platform.ProofSigned
 	if !signed && !h.guesses.allow(who) {
-		return errSlowed
+		return false, errSlowed
 	}
 	if err == nil && !account.Guard.Admits(sealing.NewSecret(push.Query.Get("token")), h.sender(r)) {
 		err = fmt.Errorf("%w: the token or the address is not the Channel's (spec.receive)", platform.ErrForged)
 	}
 	if err != nil {
 		h.guesses.miss(who)
-		return err
+		return false, err
 	}
-	if signed || account.Guard.Proves() {
+	proven := signed || account.Guard.Proves()
+	if proven {
 		h.guesses.hit(who)
 	}
-	return suffices(proof, at, account.Guard)
+	return !proven, suffices(proof, at, account.Guard)
 }
 
 // suffices reports whether what is proven of a sender is enough. Where the platform signs

@@ -125,6 +125,29 @@ type ChannelReceive struct {
 	// do not exist, and have us ask the platform.
 	// +optional
 	AcceptUnproven bool `json:"acceptUnproven,omitempty"`
+
+	// unknownObjects bounds what pushes can make whose sender nothing proves: neither a
+	// signature, nor a token, nor an address.
+	// +optional
+	UnknownObjects ChannelUnknownObjects `json:"unknownObjects,omitzero"`
+}
+
+// ChannelUnknownObjects bounds the products and orders that were made by pushes whose
+// sender nothing proves, and that the platform has not confirmed.
+type ChannelUnknownObjects struct {
+	// max is how many of them there may be. A push that would make one more is to be sent
+	// again; one about an object that is there is recorded. 0: such pushes make no objects.
+	// Default 1000.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100000
+	Max *int32 `json:"max,omitempty"`
+
+	// ttl is how long the platform must go on not to know one of them, after the last push
+	// about it, before it is deleted. Default 24h.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h') && duration(self) <= duration('720h')",message="ttl must lie between 1h and 720h"
+	TTL *metav1.Duration `json:"ttl,omitempty"`
 }
 
 // ChannelSealing says to whom secrets in pushes are encrypted.
@@ -247,7 +270,7 @@ type SCTTSignature struct {
 
 // ChannelStatus is what is known of the account.
 type ChannelStatus struct {
-	// conditions are Ready, always, and Reconciling and Stalled, only while true.
+	// conditions are Ready, always, and Reconciling, Stalled and UnknownObjects, only while true.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -6,6 +6,10 @@ const (
 	LabelChannel = GroupName + "/channel"
 	// LabelPlatform names the platform of that Channel.
 	LabelPlatform = GroupName + "/platform"
+	// LabelUnproven marks, with the value "true", an object that was made by a push whose
+	// sender nothing proves: no signature, no token, no address. It counts as long as the
+	// platform has not confirmed the object; whoever takes the label off keeps the object.
+	LabelUnproven = GroupName + "/unproven"
 	// AnnotationRequestedAt asks for a fresh look now: any new value is one request. On a
 	// Channel it also asks that what is set aside be tried again.
 	AnnotationRequestedAt = GroupName + "/requested-at"
@@ -15,12 +19,14 @@ const (
 
 // Condition types, after kstatus: Ready is always there; Reconciling and Stalled
 // are there only while they are true. So is AtRisk: an answer is owed to the platform, and
-// its deadline is near, past, or the last try to answer failed.
+// its deadline is near, past, or the last try to answer failed. So is UnknownObjects, of a
+// Channel: pushes whose sender nothing proves made objects that the platform does not know.
 const (
-	ConditionReady       = "Ready"
-	ConditionReconciling = "Reconciling"
-	ConditionStalled     = "Stalled"
-	ConditionAtRisk      = "AtRisk"
+	ConditionReady          = "Ready"
+	ConditionReconciling    = "Reconciling"
+	ConditionStalled        = "Stalled"
+	ConditionAtRisk         = "AtRisk"
+	ConditionUnknownObjects = "UnknownObjects"
 )
 
 // Condition reasons. A reason says what kind of thing happened; the message
@@ -76,6 +82,10 @@ const (
 	ReasonAnswerFailed = "AnswerFailed"
 	// ReasonDeadlineMissed: the platform has given up waiting.
 	ReasonDeadlineMissed = "DeadlineMissed"
+	// ReasonPushedUnproven: pushes whose sender nothing proves named what the platform does not know.
+	ReasonPushedUnproven = "PushedUnproven"
+	// ReasonBoundReached: such pushes may make no more objects now.
+	ReasonBoundReached = "BoundReached"
 	// ReasonSuspended: suspended by its spec; nothing is asked.
 	ReasonSuspended = "Suspended"
 )

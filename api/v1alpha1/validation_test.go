@@ -655,6 +655,14 @@ func TestChannelBounds(t *testing.T) {
 			cidrs("10.0.0.0/8", "10.0.0.0/8"),
 			refusal{"spec.receive.allowedCIDRs[1]", metav1.CauseTypeFieldValueDuplicate, ""},
 		},
+		"no unknown objects at all": {set: unknownObjects(0, time.Hour)},
+		"many, for a month":         {set: unknownObjects(100_000, 720*time.Hour)},
+		"too many unknown objects": {
+			unknownObjects(100_001, time.Hour), invalid("spec.receive.unknownObjects.max", "less than or equal to 100000"),
+		},
+		"unknown objects for minutes": {
+			unknownObjects(1, 59*time.Minute), invalid("spec.receive.unknownObjects.ttl", "between 1h and 720h"),
+		},
 		"a recipient that is none": {
 			func(ch *v1alpha1.Channel) { ch.Spec.Sealing.Recipients = []string{"AGE-SECRET-KEY-1"} },
 			invalid("spec.sealing.recipients[0]", "should match"),
@@ -676,6 +684,12 @@ func TestChannelBounds(t *testing.T) {
 			test.set(channel)
 			test.want.check(t, c.Create(t.Context(), channel))
 		})
+	}
+}
+
+func unknownObjects(most int32, ttl time.Duration) func(*v1alpha1.Channel) {
+	return func(ch *v1alpha1.Channel) {
+		ch.Spec.Receive.UnknownObjects = v1alpha1.ChannelUnknownObjects{Max: &most, TTL: &metav1.Duration{Duration: ttl}}
 	}
 }
 

@@ -129,6 +129,7 @@ spec:
   endpoint: http://%[6]s
   credentialsRef: {name: fliggy-credentials}
   limits: {requestsPerSecond: 1000, burst: 1000, concurrency: 100}
+  receive: {allowedCIDRs: [127.0.0.0/8]} # else new objects are bounded
 `, namespace, fake.PrivateKey(), v1alpha1.SchemeGroupVersion, channel, account, listener.Addr()), "apply", "-f", "-")
 }
 

@@ -28,6 +28,9 @@ type Account struct {
 	PushesDecide bool
 	// Guard is what every push must satisfy.
 	Guard Guard
+	// MaxUnknown is how many objects, that the platform has not confirmed, unproven pushes may
+	// make.
+	MaxUnknown int
 	// Sealer seals what is recorded.
 	Sealer *sealing.Sealer
 	// Client asks the platform; nil when Problem says why not.

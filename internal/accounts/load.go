@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
@@ -46,7 +47,8 @@ func (r *Registry) build(ctx context.Context, channel *v1alpha1.Channel, from *s
 	account := &Account{
 		Namespace: channel.Namespace, Name: channel.Name,
 		Platform: channel.Spec.Platform, Holder: platform.Holder{ID: channel.Spec.Account},
-		Suspended: channel.Spec.Suspend,
+		Suspended:  channel.Spec.Suspend,
+		MaxUnknown: int(ptr.Deref(channel.Spec.Receive.UnknownObjects.Max, DefaultMaxUnknown)),
 	}
 	adapter, known := r.adapters[channel.Spec.Platform]
 	if !known {

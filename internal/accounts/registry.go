@@ -27,6 +27,9 @@ const (
 	defaultConcurrency       = 8
 )
 
+// DefaultMaxUnknown is spec.receive.unknownObjects.max where it is not set.
+const DefaultMaxUnknown = 1000
+
 // Options of a Registry.
 type Options struct {
 	// Adapters by platform: what this manager speaks.

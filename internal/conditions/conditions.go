@@ -1,6 +1,6 @@
 // Package conditions sets kstatus conditions and checks them: Ready is always there,
-// Reconciling and Stalled only while they are true, and never both; AtRisk, beside them,
-// only while it is true. It is pure: it knows no HTTP, no client and no controller.
+// Reconciling and Stalled only while they are true, and never both; AtRisk and
+// UnknownObjects, beside them, only while they are true. It is pure: it knows no HTTP, no client and no controller.
 package conditions
 
 import (
@@ -44,7 +44,7 @@ type Verdict struct {
 
 // Set returns the conditions for the verdict, keeping the transition times of what
 // did not change. Conditions that are not the verdict's stay as they are, of the
-// generation they were: who sets AtRisk does so again after it. The previous conditions
+// generation they were: who sets AtRisk or UnknownObjects does so again after it. The previous conditions
 // are not altered.
 func Set(previous []metav1.Condition, verdict Verdict, generation int64, now time.Time) []metav1.Condition {
 	next := make([]metav1.Condition, 0, len(previous)+1)
@@ -73,22 +73,32 @@ func Set(previous []metav1.Condition, verdict Verdict, generation int64, now tim
 	return next
 }
 
-// Risk is why an answer may not reach a platform in time.
+// Risk is what a condition beside Ready tells: why an answer may not reach a platform in time,
+// or what there is that the platform does not know.
 type Risk struct {
 	// Reason in CamelCase: one of the API's reasons.
 	Reason string
-	// Message for people: what is waited for, until when, what to do.
+	// Message for people: what it is about, what to do.
 	Message string
 }
 
 // SetAtRisk returns the conditions with AtRisk for the risk, or without it if there is
 // none. The previous conditions are not altered.
 func SetAtRisk(previous []metav1.Condition, risk *Risk, generation int64, now time.Time) []metav1.Condition {
-	next := slices.DeleteFunc(slices.Clone(previous), func(c metav1.Condition) bool { return c.Type == v1alpha1.ConditionAtRisk })
+	return beside(previous, v1alpha1.ConditionAtRisk, risk, generation, now)
+}
+
+// SetUnknownObjects does the same with UnknownObjects.
+func SetUnknownObjects(previous []metav1.Condition, risk *Risk, generation int64, now time.Time) []metav1.Condition {
+	return beside(previous, v1alpha1.ConditionUnknownObjects, risk, generation, now)
+}
+
+func beside(previous []metav1.Condition, kind string, risk *Risk, generation int64, now time.Time) []metav1.Condition {
+	next := slices.DeleteFunc(slices.Clone(previous), func(c metav1.Condition) bool { return c.Type == kind })
 	if risk == nil {
 		return next
 	}
-	return append(next, condition(previous, v1alpha1.ConditionAtRisk, metav1.ConditionTrue, risk.Reason, risk.Message, generation, now))
+	return append(next, condition(previous, kind, metav1.ConditionTrue, risk.Reason, risk.Message, generation, now))
 }
 
 // condition keeps the transition time of a status that it had before.
@@ -115,16 +125,9 @@ func Check(conditions []metav1.Condition, generation, observedGeneration int64) 
 	ready := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady)
 	reconciling := meta.FindStatusCondition(conditions, v1alpha1.ConditionReconciling)
 	stalled := meta.FindStatusCondition(conditions, v1alpha1.ConditionStalled)
-	atRisk := meta.FindStatusCondition(conditions, v1alpha1.ConditionAtRisk)
 	switch {
 	case ready == nil:
 		return fmt.Errorf("no Ready condition")
-	case reconciling != nil && reconciling.Status != metav1.ConditionTrue:
-		return fmt.Errorf("the Reconciling condition is there and %s", reconciling.Status)
-	case stalled != nil && stalled.Status != metav1.ConditionTrue:
-		return fmt.Errorf("the Stalled condition is there and %s", stalled.Status)
-	case atRisk != nil && atRisk.Status != metav1.ConditionTrue:
-		return fmt.Errorf("the AtRisk condition is there and %s", atRisk.Status)
 	case reconciling != nil && stalled != nil:
 		return fmt.Errorf("both Reconciling and Stalled")
 	case ready.Status == metav1.ConditionTrue && (reconciling != nil || stalled != nil):
@@ -133,6 +136,9 @@ func Check(conditions []metav1.Condition, generation, observedGeneration int64) 
 		return fmt.Errorf("observedGeneration %d is ahead of generation %d", observedGeneration, generation)
 	}
 	for _, c := range conditions {
+		if c.Type != v1alpha1.ConditionReady && c.Status != metav1.ConditionTrue {
+			return fmt.Errorf("the %s condition is there and %s", c.Type, c.Status)
+		}
 		if c.ObservedGeneration != observedGeneration {
 			return fmt.Errorf("condition %s is of generation %d, the status of %d", c.Type, c.ObservedGeneration, observedGeneration)
 		}

@@ -19,6 +19,8 @@ import (
 type fact struct {
 	Object     object    `json:"object"`
 	ReceivedAt time.Time `json:"receivedAt"`
+	// Unproven: nothing proves who sent it.
+	Unproven bool `json:"unproven,omitempty"`
 	// One of these is set.
 	Order   *orderFact              `json:"order,omitempty"`
 	Product *productFact            `json:"product,omitempty"`
@@ -33,6 +35,10 @@ type object struct {
 	Platform  v1alpha1.Platform `json:"platform"`
 	// ID of the order or the product on the platform; empty for the Channel itself.
 	ID string `json:"id,omitempty"`
+
+	// unproven: what is being written is, and makes the object carry the mark. It is no part
+	// of what the object is: only a writer sets it, on its own copy.
+	unproven bool
 }
 
 // channel an object belongs to: what is scarce is divided among these.
@@ -65,7 +71,7 @@ func (o object) key(name string) types.NamespacedName {
 }
 
 func (o object) meta(name string) metav1.ObjectMeta {
-	return metav1.ObjectMeta{
+	meta := metav1.ObjectMeta{
 		Namespace: o.Namespace,
 		Name:      name,
 		Labels: map[string]string{
@@ -73,6 +79,10 @@ func (o object) meta(name string) metav1.ObjectMeta {
 			v1alpha1.LabelPlatform: string(o.Platform),
 		},
 	}
+	if o.unproven {
+		meta.Labels[v1alpha1.LabelUnproven] = "true"
+	}
+	return meta
 }
 
 func objectOf(account *accounts.Account, k kind, id string) object {
@@ -102,6 +112,7 @@ func (l *Ledger) factsOf(account *accounts.Account, push platform.Push, events [
 		if err != nil {
 			return nil, err
 		}
+		f.Unproven = push.Unproven
 		facts = append(facts, f)
 	}
 	return facts, nil

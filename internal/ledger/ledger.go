@@ -46,6 +46,7 @@ type Ledger struct {
 	lines     *lines
 	seeing    atomic.Bool // the cache is filled
 	now       func() time.Time
+	unknown   *unknown
 	// inHand are the pushes that are on their way to the journal.
 	inHand atomic.Int64
 	// What follows is there with a journal only.
@@ -59,7 +60,7 @@ type Ledger struct {
 // the cache, which must have AddIndexes' indexes. Where the API server is away or behind,
 // facts are kept in the journal; nil is none, and pushes must then be sent again.
 func New(api client.Client, cache client.Reader, kept *journal.Journal) *Ledger {
-	l := &Ledger{api: api, cache: cache, journal: kept, pushed: newLastPush(api), asides: newAsides(), lookEvery: lookEvery, now: time.Now}
+	l := &Ledger{api: api, cache: cache, journal: kept, pushed: newLastPush(api), asides: newAsides(), unknown: newUnknown(), lookEvery: lookEvery, now: time.Now}
 	l.lines = newLines(l.write)
 	if kept != nil {
 		l.admission, l.stuck, l.refusals = newAdmission(kept.MaxBytes()), newStuck(), quiet.New(time.Second, 10)
@@ -90,6 +91,7 @@ func (l *Ledger) Start(ctx context.Context) error {
 		case <-ticker.C:
 			l.pushed.write(ctx)
 			l.lookAside(ctx)
+			l.settleComing(ctx)
 		}
 	}
 }
@@ -126,6 +128,9 @@ func (l *Ledger) record(ctx context.Context, account *accounts.Account, push pla
 	if err != nil {
 		return platform.OutcomeRetry, err
 	}
+	if err := l.letIn(ctx, account.MaxUnknown, facts); err != nil {
+		return platform.OutcomeRetry, err
+	}
 	standing := make([]*waiting, 0, len(facts))
 	for _, f := range facts {
 		standing = append(standing, enter(ctx, f))
@@ -140,6 +145,7 @@ func (l *Ledger) record(ctx context.Context, account *accounts.Account, push pla
 		settling.Go(func() { results[i] = settle(ctx, w) })
 	}
 	settling.Wait()
+	l.letGo(facts, results)
 	outcome, err := together(results)
 	if err != nil {
 		return platform.OutcomeRetry, err
@@ -179,6 +185,7 @@ func better(a, b platform.Outcome) platform.Outcome {
 
 // write writes facts that are about one object.
 func (l *Ledger) write(ctx context.Context, facts []fact) []result {
+	mark(facts)
 	switch facts[0].Object.Kind {
 	case kindOrder:
 		return l.writeOrder(ctx, facts)

@@ -14,17 +14,18 @@ var journalPuts = prometheus.NewCounter(prometheus.CounterOpts{
 	Help: "Facts that were put into the journal because the API server was behind or away.",
 })
 
-// Collectors are the ledger's metrics, for the one registry they go into: how much the
-// journal keeps. Without a journal there are none.
+// Collectors are the ledger's metrics, for the one registry they go into: what unproven pushes
+// made and, if there is a journal, how much it keeps.
 func (l *Ledger) Collectors() []prometheus.Collector {
+	always := []prometheus.Collector{l.unknown, l.unknown.refuse}
 	if l.journal == nil {
-		return nil
+		return always
 	}
 	gauge := func(name, help string, read func(journal.Stats) float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "channel_operator_journal_" + name, Help: help},
 			func() float64 { return read(l.journal.Stats()) })
 	}
-	return []prometheus.Collector{
+	return append(always,
 		l.admission.refused,
 		gauge("drain_rate", "Records a second that the drain deals with, as last measured; 300 before it was.",
 			func(journal.Stats) float64 { return l.admission.rate.perSecond() }),
@@ -45,6 +46,5 @@ func (l *Ledger) Collectors() []prometheus.Collector {
 				return 1
 			}
 			return 0
-		}),
-	}
+		}))
 }

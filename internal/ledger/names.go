@@ -11,8 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 )
 
 // hashSize is how many hex digits of a hash stand in a name: 80 bits.
@@ -51,10 +49,14 @@ func (l *Ledger) upsert(ctx context.Context, o object, patch, create write) erro
 // what follows.
 func (l *Ledger) patchOrCreate(ctx context.Context, o object, name string, patch, create write) error {
 	return retry.RetryOnConflict(patience, func() error {
-		if l.unseen(ctx, o, name) {
+		there, unseen := l.seen(ctx, o, name)
+		if unseen {
 			if err := create(ctx, name); !apierrors.IsAlreadyExists(err) {
 				return err
 			}
+		}
+		if err := l.vouch(ctx, o, there); err != nil {
+			return err
 		}
 		err := patch(ctx, name)
 		if !apierrors.IsNotFound(err) {
@@ -67,17 +69,17 @@ func (l *Ledger) patchOrCreate(ctx context.Context, o object, name string, patch
 	})
 }
 
-// unseen reports whether the cache knows no object of a name. Until the caches are filled
-// it is false.
-func (l *Ledger) unseen(ctx context.Context, o object, name string) bool {
+// seen is the object of a name as the cache knows it; unseen, that the cache knows none. Until
+// the caches are filled it is neither.
+func (l *Ledger) seen(ctx context.Context, o object, name string) (there client.Object, unseen bool) {
 	if !l.seeing.Load() {
-		return false
+		return nil, false
 	}
-	var seen client.Object = &v1alpha1.ProductSync{}
-	if o.Kind == kindOrder {
-		seen = &v1alpha1.OrderVoucher{}
+	there = o.empty()
+	if err := l.cache.Get(ctx, o.key(name), there, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, apierrors.IsNotFound(err)
 	}
-	return apierrors.IsNotFound(l.cache.Get(ctx, o.key(name), seen, client.UnsafeDisableDeepCopy))
+	return there, false
 }
 
 // patience is for an object that many write to at once: the API server gives a patch up

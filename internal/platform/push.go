@@ -32,6 +32,9 @@ type Push struct {
 	Body []byte
 	// ReceivedAt is when the body had been read.
 	ReceivedAt time.Time
+	// Unproven: nothing proves who sent it, neither a signature nor the Channel's guard. Whoever
+	// received it sets this when it has been checked.
+	Unproven bool
 }
 
 // Receiver is what comes in: a platform's pushes and the dialect of its replies. It

@@ -58,6 +58,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ChannelSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ChannelStatus"):
 		return &apiv1alpha1.ChannelStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ChannelUnknownObjects"):
+		return &apiv1alpha1.ChannelUnknownObjectsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Code"):
 		return &apiv1alpha1.CodeApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("DouyinChannel"):

@@ -236,6 +236,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: tokenSecretRef
       type:
         namedType: com.github.laidoulaile.channel-operator.api.v1alpha1.SecretKeyReference
+    - name: unknownObjects
+      type:
+        namedType: com.github.laidoulaile.channel-operator.api.v1alpha1.ChannelUnknownObjects
 - name: com.github.laidoulaile.channel-operator.api.v1alpha1.ChannelReference
   map:
     fields:
@@ -372,6 +375,15 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - replica
+- name: com.github.laidoulaile.channel-operator.api.v1alpha1.ChannelUnknownObjects
+  map:
+    fields:
+    - name: max
+      type:
+        scalar: numeric
+    - name: ttl
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
 - name: com.github.laidoulaile.channel-operator.api.v1alpha1.Code
   map:
     fields:

@@ -19,6 +19,9 @@ type ChannelReceiveApplyConfiguration struct {
 	// where the manager's --require-proof is set: anybody can then have objects made that
 	// do not exist, and have us ask the platform.
 	AcceptUnproven *bool `json:"acceptUnproven,omitempty"`
+	// unknownObjects bounds what pushes can make whose sender nothing proves: neither a
+	// signature, nor a token, nor an address.
+	UnknownObjects *ChannelUnknownObjectsApplyConfiguration `json:"unknownObjects,omitempty"`
 }
 
 // ChannelReceiveApplyConfiguration constructs a declarative configuration of the ChannelReceive type for use with
@@ -50,5 +53,13 @@ func (b *ChannelReceiveApplyConfiguration) WithAllowedCIDRs(values ...string) *C
 // If called multiple times, the AcceptUnproven field is set to the value of the last call.
 func (b *ChannelReceiveApplyConfiguration) WithAcceptUnproven(value bool) *ChannelReceiveApplyConfiguration {
 	b.AcceptUnproven = &value
+	return b
+}
+
+// WithUnknownObjects sets the UnknownObjects field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the UnknownObjects field is set to the value of the last call.
+func (b *ChannelReceiveApplyConfiguration) WithUnknownObjects(value *ChannelUnknownObjectsApplyConfiguration) *ChannelReceiveApplyConfiguration {
+	b.UnknownObjects = value
 	return b
 }

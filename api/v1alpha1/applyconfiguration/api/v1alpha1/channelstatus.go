@@ -14,7 +14,7 @@ import (
 //
 // ChannelStatus is what is known of the account.
 type ChannelStatusApplyConfiguration struct {
-	// conditions are Ready, always, and Reconciling and Stalled, only while true.
+	// conditions are Ready, always, and Reconciling, Stalled and UnknownObjects, only while true.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// observedGeneration is the generation this status speaks of; -1 before the first look.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`

@@ -1,0 +1,179 @@
+package ledger_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/ledger"
+	"github.com/laidoulaile/channel-operator/internal/platform"
+)
+
+// claim has a push recorded that nothing proves.
+func (b *book) claim(event platform.Event) (platform.Outcome, error) {
+	unproven := push("x")
+	unproven.Unproven = true
+	return b.Record(b.Context(), b.account, unproven, []platform.Event{event})
+}
+
+// marked are the names of the objects with the mark, and how many there are without.
+func (b *book) marked() (marked, plain int) {
+	b.Helper()
+	var orders v1alpha1.OrderVoucherList
+	var products v1alpha1.ProductSyncList
+	for _, list := range []client.ObjectList{&orders, &products} {
+		if err := b.api.List(b.Context(), list, client.InNamespace(b.account.Namespace)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	count := func(o client.Object) {
+		if o.GetLabels()[v1alpha1.LabelUnproven] == "true" {
+			marked++
+		} else {
+			plain++
+		}
+	}
+	for i := range orders.Items {
+		count(&orders.Items[i])
+	}
+	for i := range products.Items {
+		count(&products.Items[i])
+	}
+	return marked, plain
+}
+
+// Before the caches are filled a replica lets in no more new names than the bound, whatever
+// they are; what is proven passes, and what it makes, or what discovery does, is not marked.
+func TestUnprovenPushesAreBoundedAndMarked(t *testing.T) {
+	b := open(t, "fliggy")
+	b.account.MaxUnknown = 4
+	for i := range 2 {
+		for _, event := range []platform.Event{told(fmt.Sprint(i), "m-1"), change(fmt.Sprint(i), noon, "m-1", platform.AspectPrice)} {
+			if outcome, err := b.claim(event); err != nil || outcome != platform.OutcomeRecorded {
+				t.Fatalf("%d: %s, %v", i, outcome, err)
+			}
+		}
+	}
+	for _, event := range []platform.Event{told("2", "m-1"), change("2", noon, "m-1", platform.AspectPrice)} {
+		if outcome, err := b.claim(event); !errors.Is(err, ledger.ErrUnknown) || outcome != platform.OutcomeRetry {
+			t.Errorf("beyond the bound: %s, %v", outcome, err)
+		}
+	}
+	if outcome, err := b.claim(told("1", "m-2")); err != nil || outcome != platform.OutcomeRecorded {
+		t.Errorf("about an object that was let in: %s, %v", outcome, err)
+	}
+	b.record(push("x"), told("3", "m-1"), change("3", noon, "m-1", platform.AspectPrice))
+	if _, err := b.EnsureProduct(t.Context(), b.account, "4"); err != nil {
+		t.Fatal(err)
+	}
+	if marked, plain := b.marked(); marked != 4 || plain != 3 {
+		t.Errorf("%d objects are marked and %d are not, want 4 and 3", marked, plain)
+	}
+}
+
+// What came to nothing takes no room.
+func TestFailedPushesGiveTheirRoomBack(t *testing.T) {
+	b := open(t, "fliggy")
+	b.account.MaxUnknown = 1
+	there := b.account.Namespace
+	b.account.Namespace = "not-there"
+	for _, id := range []string{"1", "2"} {
+		if outcome, err := b.claim(told(id, "m-1")); err == nil || errors.Is(err, ledger.ErrUnknown) || outcome != platform.OutcomeRetry {
+			t.Fatalf("order %s, where no namespace is: %s, %v", id, outcome, err)
+		}
+	}
+	b.account.Namespace = there
+	if _, err := b.claim(told("3", "m-1")); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.claim(told("4", "m-1")); !errors.Is(err, ledger.ErrUnknown) {
+		t.Errorf("the bound does not hold: %v", err)
+	}
+}
+
+// What the journal acknowledged is bounded as well, and always written, with its mark: also by
+// the next process, and whatever the bound is then.
+func TestAcknowledgedUnprovenPushesAreAlwaysWritten(t *testing.T) {
+	k := keep(t, "fliggy")
+	k.account.MaxUnknown = 3
+	k.server.away.Store(true)
+	for i := range 3 {
+		if outcome, err := k.claim(told(fmt.Sprint(i), "m-1")); err != nil || outcome != platform.OutcomeRecorded {
+			t.Fatalf("%d: %s, %v", i, outcome, err)
+		}
+	}
+	if outcome, err := k.claim(told("3", "m-1")); !errors.Is(err, ledger.ErrUnknown) || outcome != platform.OutcomeRetry {
+		t.Errorf("beyond the bound: %s, %v", outcome, err)
+	}
+	k.record(push("x"), told("4", "m-1"))
+	k.stop()
+	k.account.MaxUnknown = 0
+	k.server.away.Store(false)
+	k.start(t)
+	k.empties()
+	if marked, plain := k.marked(); marked != 3 || plain != 1 {
+		t.Errorf("%d objects are marked and %d are not, want 3 and 1", marked, plain)
+	}
+}
+
+// The first proven push takes the mark off, in whatever company it is written.
+func TestProvenPushTakesTheMarkOff(t *testing.T) {
+	k := keep(t, "fliggy")
+	k.account.MaxUnknown = 10
+	for deadline := time.Now().Add(20 * time.Second); !k.Seeing(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not look into its cache")
+		}
+	}
+	for _, event := range []platform.Event{told("1", "m-1"), told("2", "m-1"), change("1", noon, "m-1", platform.AspectPrice)} {
+		if _, err := k.claim(event); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k.record(push("x"), told("1", "m-2"), change("1", noon.Add(time.Second), "m-2", platform.AspectPrice))
+	if marked, plain := k.marked(); marked != 1 || plain != 2 {
+		t.Errorf("%d objects are marked and %d are not, want 1 and 2", marked, plain)
+	}
+	if n := len(k.order("fliggy-1").Spec.Notifications); n != 2 {
+		t.Errorf("%d notifications", n)
+	}
+	if _, err := k.claim(told("1", "m-3")); err != nil {
+		t.Fatal(err)
+	}
+	if marked, _ := k.marked(); marked != 1 {
+		t.Error("an unproven push put it back on")
+	}
+}
+
+// What was let in before the caches were filled takes no room any more when they show it.
+func TestWhatTheCacheShowsIsNotComing(t *testing.T) {
+	b := open(t, "fliggy")
+	b.account.MaxUnknown = 1
+	if _, err := b.claim(told("1", "m-1")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.claim(told("2", "m-1")); !errors.Is(err, ledger.ErrUnknown) {
+		t.Fatalf("the bound does not hold: %v", err)
+	}
+	b.LookOften("replica", 10*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
+	over := make(chan struct{})
+	go func() { defer close(over); _ = b.Start(ctx) }()
+	defer func() { cancel(); <-over }()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		_, err := b.claim(told("2", "m-1"))
+		if err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
