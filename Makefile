@@ -50,7 +50,7 @@ k8s: bin/controlplane ## Make bin/k8s (etcd, kube-apiserver, kubectl) if it is m
 ##@ Develop
 
 .PHONY: check
-check: verify-generate lint test ## Everything CI checks: generated files, lint, tests
+check: verify-generate lint test fuzz-short ## Everything CI checks: generated files, lint, tests, a second of each fuzz target
 
 .PHONY: test
 test: k8s ## Run all tests, with the race detector, against a real API server
@@ -94,6 +94,10 @@ fmt: $(GOLANGCI_LINT) ## Format Go code and order its imports
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (default 10m) each
 	FUZZTIME=$(FUZZTIME) hack/fuzz.sh
+
+.PHONY: fuzz-short
+fuzz-short: ## Run every fuzz target for a second, from its seeds
+	hack/fuzz.sh short
 
 .PHONY: clean
 clean: ## Remove what was built, except bin/k8s

@@ -1,6 +1,10 @@
 package webhookserver
 
-import "time"
+import (
+	"net/http"
+	"net/netip"
+	"time"
+)
 
 // Crowded bounds the pushes in hand.
 func (o Options) Crowded(inHand int64) Options { o.inHand = inHand; return o }
@@ -9,4 +13,9 @@ func (o Options) Crowded(inHand int64) Options { o.inHand = inHand; return o }
 func (o Options) Hasty(header, request, reply time.Duration) Options {
 	o.headerTimeout, o.timeout, o.replyTimeout = header, request, reply
 	return o
+}
+
+// Sender is whom a request comes from, behind these proxies.
+func Sender(proxies []netip.Prefix, r *http.Request) netip.Addr {
+	return (&handler{proxies: proxies}).sender(r)
 }
