@@ -90,6 +90,9 @@ func publicOnly(_, address string, _ syscall.RawConn) error {
 }
 
 func public(ip netip.Addr) bool {
+	if ip.Zone() != "" { // a zone is of this machine, and no prefix has an address with one
+		return false
+	}
 	ip = ip.Unmap()
 	if translated.Contains(ip) {
 		b := ip.As16()

@@ -62,7 +62,7 @@ func TestCheckEndpoint(t *testing.T) {
 		"loopback, translated":    {"https://[64:ff9b::7f00:1]", false, true},
 		"loopback, a number":      {"https://2130706433", false, true},
 		"a private address":       {"https://10.96.0.1", false, true},
-		"a zone":                  {"https://[fe80::1%25eth0]", false, true},
+		"a zone":                  {"https://[64:ff9b::a9fe:a9fe%25eth0]", false, true},
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -92,6 +92,7 @@ func TestOnlyPublicAddressesAreDialled(t *testing.T) {
 		"broadcast":                            {"255.255.255.255:443"},
 		"IPv4-mapped":                          {"[::ffff:127.0.0.1]:443", "[::ffff:10.0.0.1]:443", "[::ffff:169.254.169.254]:80", "[::ffff:100.64.0.1]:443", "[::ffff:0.0.0.0]:443"},
 		"translated (NAT64)":                   {"[64:ff9b::7f00:1]:443", "[64:ff9b::a00:1]:443", "[64:ff9b::a9fe:a9fe]:80", "[64:ff9b::6440:1]:443", "[64:ff9b:1::a00:1]:443"},
+		"with a zone":                          {"[64:ff9b::a9fe:a9fe%eth0]:80", "[2002:a00:1::1%1]:443", "[fec0::1%eth0]:443", "[2400:3200::1%0]:443"},
 		"this network":                         {"0.1.2.3:443"},
 		"protocol assignments":                 {"192.0.0.192:80"},
 		"benchmarks":                           {"198.18.0.1:443", "198.19.255.255:443"},

@@ -122,6 +122,7 @@ func FuzzDialledAddress(f *testing.F) {
 	for _, text := range []string{"8.8.8.8", "169.254.169.254", "::1", "fd00:ec2::254", "2400:3200::1", "::ffff:10.0.0.1", "64:ff9b::a00:1"} {
 		ip := netip.MustParseAddr(text).As16()
 		f.Add(ip[:], uint16(443), "")
+		f.Add(ip[:], uint16(443), "eth0")
 	}
 	f.Fuzz(func(t *testing.T, raw []byte, port uint16, zone string) {
 		ip, valid := netip.AddrFromSlice(raw)
