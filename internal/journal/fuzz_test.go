@@ -197,7 +197,7 @@ func FuzzRecord(f *testing.F) {
 		if got, err := parseRecord(key(seq), data); err == nil && got.size != int64(len(data)-recordHead) {
 			t.Errorf("other bytes pass for %+v", got)
 		}
-		total := tally{last: seq, count: uint64(len(data)), sum: uint64(at)} //nolint:gosec // any bits
+		total := tally{last: seq, count: uint64(len(data)), sum: uint64(at)}
 		if got, err := parseTally(total.bytes()); err != nil || got != total {
 			t.Errorf("a tally comes back as %+v, %v", got, err)
 		}
@@ -207,7 +207,7 @@ func FuzzRecord(f *testing.F) {
 			}
 		}
 		// A length that lies, with a right checksum.
-		binary.BigEndian.PutUint32(r.value[12:], uint32(len(object)+len(data)+1)) //nolint:gosec // short
+		binary.BigEndian.PutUint32(r.value[12:], uint32(len(object)+len(data)+1))
 		seal(key(seq), r.value)
 		if _, err := parseRecord(key(seq), r.value); err == nil {
 			t.Error("an object longer than its record passes")

@@ -116,7 +116,7 @@ const (
 )
 
 func (p *peer) frame(kind, flags byte, stream uint32, payload ...byte) {
-	head := binary.BigEndian.AppendUint32(nil, uint32(len(payload))<<8|uint32(kind)) //nolint:gosec // short
+	head := binary.BigEndian.AppendUint32(nil, uint32(len(payload))<<8|uint32(kind))
 	head = binary.BigEndian.AppendUint32(append(head, flags), stream)
 	_, _ = p.Write(append(head, payload...))
 }
@@ -199,12 +199,12 @@ var faults = map[string]fault{
 	})},
 	"HTTP/2: a cut": {handshake: true, reason: platform.ReasonUnavailable, serve: http2(func(p *peer, stream uint32) {
 		p.begins(stream)
-		_ = p.Conn.Close()
+		_ = p.Close()
 	})},
 	"HTTP/2: no end": {handshake: true, reason: platform.ReasonUnavailable, ends: callTimeout, serve: http2((*peer).begins)},
 	"HTTP/2: going away, then a cut": {handshake: true, reason: platform.ReasonUnavailable, serve: http2(func(p *peer, stream uint32) {
 		p.frame(frameGoAway, 0, 0, append(word(stream), word(0)...)...)
-		_ = p.Conn.Close()
+		_ = p.Close()
 	})},
 	// What the platform says it has not looked at may be sent again: it is no second question.
 	"HTTP/2: going away unread": {handshake: true, reason: platform.ReasonUnavailable, ends: callTimeout, asked: maxSends + 1, serve: http2(func(p *peer, _ uint32) {
@@ -526,7 +526,7 @@ func resolver(addresses ...string) (*net.Resolver, *atomic.Int32) {
 				return
 			}
 			reply := answer(question)
-			_, _ = theirs.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(reply))), reply...)) //nolint:gosec // short
+			_, _ = theirs.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(reply))), reply...))
 		}()
 		return ours, nil
 	}}, &asked
