@@ -58,7 +58,7 @@ k8s: bin/controlplane ## Make bin/k8s (etcd, kube-apiserver, kubectl) if it is m
 ##@ Develop
 
 .PHONY: check
-check: verify-generate lint licences vuln test ## Everything CI checks: generated files, lint, licences, vulnerabilities, tests
+check: verify-generate lint licences vuln test fuzz-short ## Everything CI checks: generated files, lint, licences, vulnerabilities, tests, a second of each fuzz target
 
 .PHONY: test
 test: k8s ## Run all tests, with the race detector, against a real API server
@@ -105,6 +105,10 @@ fmt: $(GOLANGCI_LINT) ## Format Go code and order its imports
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (default 10m) each
 	FUZZTIME=$(FUZZTIME) hack/fuzz.sh
+
+.PHONY: fuzz-short
+fuzz-short: ## Run every fuzz target for a second, from its seeds
+	hack/fuzz.sh short
 
 ##@ Release
 

@@ -1,6 +1,7 @@
 package webhookserver
 
 import (
+	"net/http"
 	"net/netip"
 	"time"
 )
@@ -29,3 +30,8 @@ func (g Guesses) Hit(from netip.Prefix)        { g.hit(guesser{from: from}) }
 
 // Remembered are how many guess, and how many are proven.
 func (g Guesses) Remembered() (wrong, proven int) { return g.wrong.Len(), g.proven.Len() }
+
+// Sender is whom a request comes from, behind these proxies.
+func Sender(proxies []netip.Prefix, r *http.Request) netip.Addr {
+	return (&handler{proxies: proxies}).sender(r)
+}

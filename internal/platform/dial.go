@@ -14,41 +14,68 @@ import (
 	"time"
 )
 
+const (
+	handshakeTimeout = 5 * time.Second
+	// maxHeader bounds the header of an answer, in bytes.
+	maxHeader = 256 << 10
+)
+
 // ErrEndpoint is an endpoint that this manager does not call.
 var ErrEndpoint = errors.New("endpoint not allowed")
 
-// CheckEndpoint refuses an endpoint that is no https URL with a host; with
-// allowPrivate, plain http passes too.
+// CheckEndpoint refuses an endpoint that is no https URL with the host of a public
+// platform; with allowPrivate, plain http and any host pass too. What a public name
+// resolves to is seen when it is dialled: see NewRoundTripper.
 func CheckEndpoint(endpoint string, allowPrivate bool) error {
 	u, err := url.Parse(endpoint)
 	switch {
 	case err != nil || u.Hostname() == "" || u.User != nil || strings.ContainsAny(endpoint, "?#"):
 		return fmt.Errorf("%w: it must be a plain URL such as https://api.example.com", ErrEndpoint)
-	case u.Scheme == "https", u.Scheme == "http" && allowPrivate:
-		return nil
-	default:
+	case u.Scheme != "https" && (u.Scheme != "http" || !allowPrivate):
 		return fmt.Errorf("%w: it must be https (plain http needs --allow-private-endpoints)", ErrEndpoint)
+	case !allowPrivate && inner(u.Hostname()):
+		return fmt.Errorf("%w: its host is one of the cluster or the machine (see --allow-private-endpoints)", ErrEndpoint)
 	}
+	return nil
+}
+
+// innerDomains are those that only a cluster, a machine, a site or a cloud resolves.
+var innerDomains = []string{".svc", ".local", ".localhost", ".internal"}
+
+// inner reports whether a host is no public name or address. A name without a dot is one of
+// the cluster: its search domains complete it.
+func inner(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return !public(ip)
+	}
+	ends := func(domain string) bool { return strings.HasSuffix(host, domain) }
+	return !strings.Contains(host, ".") || slices.ContainsFunc(innerDomains, ends)
 }
 
 // NewRoundTripper makes the connections shared by all accounts: TLS 1.2 at least, no
 // proxy, and, unless allowPrivate, no address that is not public. The address is
 // checked when it is dialled, so that no DNS answer leads inside.
 func NewRoundTripper(allowPrivate bool) *http.Transport {
+	return &http.Transport{
+		DialContext:            newDialer(allowPrivate).DialContext,
+		ForceAttemptHTTP2:      true,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    handshakeTimeout,
+		ResponseHeaderTimeout:  callTimeout,
+		MaxResponseHeaderBytes: maxHeader,
+		MaxIdleConnsPerHost:    32,
+		MaxConnsPerHost:        128,
+		IdleConnTimeout:        90 * time.Second,
+	}
+}
+
+func newDialer(allowPrivate bool) *net.Dialer {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
 	if !allowPrivate {
 		dialer.Control = publicOnly
 	}
-	return &http.Transport{
-		DialContext:           dialer.DialContext,
-		ForceAttemptHTTP2:     true,
-		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout:   5 * time.Second,
-		ResponseHeaderTimeout: callTimeout,
-		MaxIdleConnsPerHost:   32,
-		MaxConnsPerHost:       128,
-		IdleConnTimeout:       90 * time.Second,
-	}
+	return dialer
 }
 
 func publicOnly(_, address string, _ syscall.RawConn) error {
@@ -63,6 +90,9 @@ func publicOnly(_, address string, _ syscall.RawConn) error {
 }
 
 func public(ip netip.Addr) bool {
+	if ip.Zone() != "" { // a zone is of this machine, and no prefix has an address with one
+		return false
+	}
 	ip = ip.Unmap()
 	if translated.Contains(ip) {
 		b := ip.As16()
@@ -85,6 +115,7 @@ var notPublic = []netip.Prefix{
 	netip.MustParsePrefix("240.0.0.0/4"),    // reserved
 	netip.MustParsePrefix("::/96"),          // IPv4-compatible
 	netip.MustParsePrefix("64:ff9b:1::/48"), // a site's own NAT64
+	netip.MustParsePrefix("2001::/32"),      // Teredo: any IPv4 address within
 	netip.MustParsePrefix("2002::/16"),      // 6to4: any IPv4 address within
 	netip.MustParsePrefix("fec0::/10"),      // site-local
 }

@@ -8,9 +8,11 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -29,6 +31,9 @@ const (
 	// breakAfter failures in a row stop calls for breakFor; then one call tries.
 	breakAfter = 5
 	breakFor   = 5 * time.Second
+	// maxSends is how often one call may go out. net/http sends again what the server has not
+	// looked at: because it closed an idle connection, or, over HTTP/2, says so.
+	maxSends = 3
 	// maxRetryAfter bounds what we let a platform ask of us.
 	maxRetryAfter = 10 * time.Minute
 
@@ -59,7 +64,8 @@ type Call struct {
 // Transport is the only way out: one per account. It keeps to the account's limits,
 // waits where the platform says so, stops calling a platform that is down, follows no
 // redirect, reads no endless answer, and classifies what goes wrong below the
-// adapter. It never retries: its callers decide when to ask again.
+// adapter. It never asks twice: its callers decide when to ask again. Only what the
+// platform says it has not looked at goes out again, at most twice.
 type Transport struct {
 	channel string
 	client  *http.Client
@@ -223,13 +229,34 @@ func patienceOf(ctx context.Context) time.Duration {
 	return maxTurnWait
 }
 
+// errUnread is a platform that takes connections and looks at nothing.
+var errUnread = errors.New("the platform says again and again that it has not looked at the call")
+
+// sparingly ends a call with errUnread when it would go out more often than it may: net/http
+// itself would go on, connection after connection, as long as the server says that it has not
+// looked.
+func sparingly(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var sends atomic.Int32
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
+		if sends.Add(1) > maxSends {
+			cancel(errUnread)
+		}
+	}}), cancel
+}
+
 func (t *Transport) send(ctx context.Context, call Call) ([]byte, error) {
+	ctx, cancel := sparingly(ctx)
+	defer cancel(nil)
 	request, err := http.NewRequestWithContext(ctx, call.Method, call.URL, bytes.NewReader(call.Body))
 	if err != nil {
 		return nil, &Error{Kind: Refused, Reason: ReasonRequest, Op: call.Op, Err: withoutURL(err)}
 	}
 	maps.Copy(request.Header, call.Header)
 	response, err := t.client.Do(request)
+	if err != nil && errors.Is(context.Cause(ctx), errUnread) {
+		err = errUnread // to the breaker a call that was given up says nothing
+	}
 	if err != nil {
 		return nil, failed(call.Op, err)
 	}

@@ -143,7 +143,7 @@ func Hint(code Secret) string {
 // words that look like a code (letters and digits, or capitals); numbers as long as a
 // document's or a telephone's, spaced or not.
 var (
-	links   = regexp.MustCompile(`(?i)\b[a-z][a-z0-9+.-]*://\S+|\b[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]+)?[/?]\S*|\bwww\.\S+`)
+	links   = regexp.MustCompile(`(?i)[a-z][a-z0-9+.-]*://\S+|\b[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]+)?[/?]\S*|\bwww\.\S+`)
 	numbers = regexp.MustCompile(`[0-9][0-9 -]{4,}[0-9Xx]`)
 	words   = regexp.MustCompile(`[A-Za-z0-9][A-Za-z0-9_-]{3,}`)
 	coded   = regexp.MustCompile(`[0-9]|^[A-Z-]{6,}$`)
