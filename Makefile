@@ -37,7 +37,7 @@ help: ## Explain the targets
 		/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: bin/manager bin/controlplane bin/platformsim ## Build bin/manager, bin/controlplane and bin/platformsim
+build: bin/manager bin/kubectl-channel bin/controlplane bin/platformsim ## Build bin/manager, bin/kubectl-channel, bin/controlplane and bin/platformsim
 
 .PHONY: run
 run: build k8s bin/run ## Run it all here: API server, fake platforms, manager, samples, pushes (ONCE=1: stop when all is Ready)
@@ -97,7 +97,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (default 10m) each
 
 .PHONY: clean
 clean: ## Remove what was built, except bin/k8s
-	rm -rf bin/manager bin/controlplane bin/platformsim bin/run bin/bench bin/tools
+	rm -rf bin/manager bin/kubectl-channel bin/controlplane bin/platformsim bin/run bin/bench bin/tools
 
 .PHONY: clean-all
 clean-all: clean ## Remove bin/k8s too; making it again takes minutes
@@ -107,6 +107,9 @@ clean-all: clean ## Remove bin/k8s too; making it again takes minutes
 
 bin/manager: FORCE
 	@$(GO_BUILD) -o $@ .
+
+bin/kubectl-channel: FORCE
+	@$(GO_BUILD) -o $@ ./cmd/kubectl-channel
 
 bin/controlplane bin/platformsim bin/run bin/bench: bin/%: FORCE
 	@$(GO_BUILD) -o $@ ./hack/$*
