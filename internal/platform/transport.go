@@ -15,6 +15,8 @@ import (
 
 	"github.com/sony/gobreaker/v2"
 	"golang.org/x/time/rate"
+
+	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
 const (
@@ -42,6 +44,8 @@ type Limits struct {
 
 // Call is one question to a platform.
 type Call struct {
+	sealing.Hidden
+
 	// Op is the platform's name of the call: a metric label.
 	Op     string
 	Method string

@@ -39,6 +39,8 @@ const (
 
 // Sealer seals for one Channel. It is safe for concurrent use.
 type Sealer struct {
+	Hidden
+
 	names      []string
 	recipients []age.Recipient
 	codeKey    []byte
