@@ -9,8 +9,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-logr/logr"
+
 	"github.com/laidoulaile/channel-operator/internal/sealing"
 	"github.com/laidoulaile/channel-operator/internal/sealing/sealingtest"
+)
+
+// Sinks of logr that know no other way are told by MarshalLog.
+var (
+	_ logr.Marshaler = sealing.Hidden{}
+	_ logr.Marshaler = sealing.Secret{}
 )
 
 // push is as structs are that hold secrets.
