@@ -223,7 +223,7 @@ func TestRevealShowsTheRest(t *testing.T) {
 		"for somebody else":    {foreign, "notification m-2: open sealed body"},
 		"none":                 {"", "notification m-2: it has no body"},
 		"no push":              {said("hello"), "notification m-2: its body opens, and cannot be read"},
-		"about another order":  {said(strings.ReplaceAll(verify, `"5"`, `"6"`)), "it says nothing of this order"},
+		"about another order":  {said(sample(t, "fliggy", "push/order-send-code.json")), "it says nothing of this order"},
 		"fewer than are named": {said(strings.NewReplacer(`"5"`, `"5"`, "ORDER_VERIFY_NOTIFY", "ORDER_SEND_CODE_NOTIFY", `"codeInfo"`, `"success":true,"codeInfos":[{"code":"LONELY","num":1}],"x"`).Replace(verify)), "notification m-2: it holds 1 codes, and the notification names 2"},
 	} {
 		t.Run(name, func(t *testing.T) {
