@@ -45,7 +45,7 @@ help: ## Explain the targets
 		/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: bin/manager bin/controlplane bin/platformsim ## Build bin/manager, bin/controlplane and bin/platformsim
+build: bin/manager bin/kubectl-channel bin/controlplane bin/platformsim ## Build bin/manager, bin/kubectl-channel, bin/controlplane and bin/platformsim
 
 .PHONY: run
 run: build k8s bin/run ## Run it all here: API server, fake platforms, manager, samples, pushes (ONCE=1: stop when all is Ready)
@@ -143,7 +143,7 @@ release: $(BOM) ## Write bin/release: the binaries for each platform, their bill
 
 .PHONY: clean
 clean: ## Remove what was built, except bin/k8s
-	rm -rf bin/manager bin/controlplane bin/platformsim bin/run bin/bench bin/tools bin/release bin/*.cdx.json
+	rm -rf bin/manager bin/kubectl-channel bin/controlplane bin/platformsim bin/run bin/bench bin/tools bin/release bin/*.cdx.json
 
 .PHONY: clean-all
 clean-all: clean ## Remove bin/k8s too; making it again takes minutes
@@ -153,6 +153,9 @@ clean-all: clean ## Remove bin/k8s too; making it again takes minutes
 
 bin/manager: FORCE
 	@$(GO_BUILD) -o $@ .
+
+bin/kubectl-channel: FORCE
+	@$(GO_BUILD) -o $@ ./cmd/kubectl-channel
 
 bin/controlplane bin/platformsim bin/run bin/bench: bin/%: FORCE
 	@$(GO_BUILD) -o $@ ./hack/$*

@@ -24,9 +24,11 @@ const (
 	NotificationOther            NotificationType = "Other"
 )
 
-// Notification is one push about the order. It never changes once it is recorded.
+// Notification is one push about the order. Once it is recorded, what it says never changes;
+// what is sealed of it may be sealed anew, for others.
 //
-// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a recorded notification is immutable"
+// +kubebuilder:validation:XValidation:rule="self.id == oldSelf.id && self.type == oldSelf.type && self.platformType == oldSelf.platformType && self.receivedAt == oldSelf.receivedAt && has(self.occurredAt) == has(oldSelf.occurredAt) && (!has(self.occurredAt) || self.occurredAt == oldSelf.occurredAt) && has(self.succeeded) == has(oldSelf.succeeded) && (!has(self.succeeded) || self.succeeded == oldSelf.succeeded) && has(self.reason) == has(oldSelf.reason) && (!has(self.reason) || self.reason == oldSelf.reason) && has(self.remark) == has(oldSelf.remark) && (!has(self.remark) || self.remark == oldSelf.remark) && has(self.price) == has(oldSelf.price) && (!has(self.price) || self.price == oldSelf.price) && has(self.cancellation) == has(oldSelf.cancellation) && (!has(self.cancellation) || self.cancellation == oldSelf.cancellation) && has(self.codes) == has(oldSelf.codes) && (!has(self.codes) || self.codes == oldSelf.codes) && has(self.truncated) == has(oldSelf.truncated) && (!has(self.truncated) || self.truncated == oldSelf.truncated) && has(self.refund) == has(oldSelf.refund) && (!has(self.refund) || self.refund == oldSelf.refund) && has(self.deadline) == has(oldSelf.deadline) && (!has(self.deadline) || self.deadline == oldSelf.deadline) && has(self.reply) == has(oldSelf.reply) && (!has(self.reply) || self.reply.result == oldSelf.reply.result)",message="a recorded notification is immutable, but for what is sealed"
+// +kubebuilder:validation:XValidation:rule="has(self.sealed) == has(oldSelf.sealed) && (!has(self.sealed) || !oldSelf.sealed.startsWith('YWdlLWVuY3J5cHRpb24ub3JnL3Yx') || self.sealed.startsWith('YWdlLWVuY3J5cHRpb24ub3JnL3Yx'))",message="what is sealed may be replaced by another age file only"
 type Notification struct {
 	// id is the platform's message id.
 	// +required
@@ -119,6 +121,8 @@ const (
 )
 
 // NotificationReply is what the platform was told in the reply to its push.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.sealed) == has(oldSelf.sealed) && (!has(self.sealed) || !oldSelf.sealed.startsWith('YWdlLWVuY3J5cHRpb24ub3JnL3Yx') || self.sealed.startsWith('YWdlLWVuY3J5cHRpb24ub3JnL3Yx'))",message="what is sealed may be replaced by another age file only"
 type NotificationReply struct {
 	// result in our terms.
 	// +required

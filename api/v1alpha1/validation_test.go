@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -480,6 +481,104 @@ func TestNotifications(t *testing.T) {
 				t.Errorf("notifications (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// ageFile begins as age files do, in base64.
+const ageFile = "YWdlLWVuY3J5cHRpb24ub3JnL3YxCi0+"
+
+// Of a recorded notification what is sealed may be sealed anew. Nothing else may change,
+// whether it was there before or not.
+func TestOnlyWhatIsSealedMayBeReplaced(t *testing.T) {
+	c := newClient(t)
+	namespace := env.Namespace(t, c)
+	full := fullNotification(1, 0)
+	full.Sealed = ageFile + "AAAA"
+	full.Reason, full.Remark, full.Truncated = "reason", "remark", true
+	full.Price = &v1alpha1.OrderPrice{Text: "1 A$"}
+	full.Cancellation = rules(2)
+	full.Refund = &v1alpha1.NotifiedRefund{ID: "r-1"}
+	full.Deadline = ptr.To(metav1.NewTime(receivedAt.Truncate(time.Second)))
+	full.Reply = &v1alpha1.NotificationReply{Result: v1alpha1.ResultIssued, Sealed: ageFile + "BBBB"}
+	bare := newNotification("bare")
+
+	later := metav1.NewMicroTime(receivedAt.Add(time.Microsecond))
+	says := map[string]func(*v1alpha1.Notification){
+		"type":         func(n *v1alpha1.Notification) { n.Type = v1alpha1.NotificationCancelled },
+		"platformType": func(n *v1alpha1.Notification) { n.PlatformType = "other" },
+		"occurredAt":   func(n *v1alpha1.Notification) { n.OccurredAt = &later },
+		"receivedAt":   func(n *v1alpha1.Notification) { n.ReceivedAt = later },
+		"succeeded":    func(n *v1alpha1.Notification) { n.Succeeded = ptr.To(false) },
+		"reason":       func(n *v1alpha1.Notification) { n.Reason = "other" },
+		"remark":       func(n *v1alpha1.Notification) { n.Remark = "other" },
+		"price":        func(n *v1alpha1.Notification) { n.Price = &v1alpha1.OrderPrice{Text: "2 A$"} },
+		"cancellation": func(n *v1alpha1.Notification) { n.Cancellation = rules(3) },
+		"codes":        func(n *v1alpha1.Notification) { n.Codes = []v1alpha1.Code{{ID: "h1:x", Hint: "X•••"}} },
+		"truncated":    func(n *v1alpha1.Notification) { n.Truncated = !n.Truncated },
+		"refund":       func(n *v1alpha1.Notification) { n.Refund = &v1alpha1.NotifiedRefund{ID: "r-2"} },
+		"deadline": func(n *v1alpha1.Notification) {
+			n.Deadline = ptr.To(metav1.NewTime(receivedAt.Truncate(time.Second).Add(time.Second)))
+		},
+		"reply":  func(n *v1alpha1.Notification) { n.Reply = &v1alpha1.NotificationReply{Result: v1alpha1.ResultPending} },
+		"sealed": func(n *v1alpha1.Notification) { n.Sealed = "cGxhaW4=" },
+	}
+	for field := range reflect.TypeFor[v1alpha1.Notification]().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if _, tested := says[name]; !tested && name != "id" { // the id tells entries apart
+			t.Errorf("whether %s may change is not tested", name)
+		}
+	}
+	if n := reflect.TypeFor[v1alpha1.NotificationReply]().NumField(); n != 2 {
+		t.Errorf("a reply has %d fields: of result and sealed it is tested who may change", n)
+	}
+	for name, says := range says {
+		for _, recorded := range []v1alpha1.Notification{full, bare} {
+			changed := *recorded.DeepCopy()
+			says(&changed)
+			checkReplaced(t, c, namespace, recorded, changed, false, name+" of "+recorded.ID)
+		}
+	}
+	dropped := *full.DeepCopy()
+	dropped.Price = nil
+	checkReplaced(t, c, namespace, full, dropped, false, "price dropped")
+
+	for name, test := range map[string]struct {
+		sealed, replied string
+		allowed         bool
+	}{
+		"as they are":        {full.Sealed, full.Reply.Sealed, true},
+		"both sealed anew":   {ageFile + "CCCC", ageFile + "DDDD", true},
+		"the body":           {ageFile + "CCCC", full.Reply.Sealed, true},
+		"the answer":         {full.Sealed, ageFile + "DDDD", true},
+		"the body dropped":   {"", full.Reply.Sealed, false},
+		"the answer dropped": {full.Sealed, "", false},
+		"the answer plain":   {full.Sealed, "cGxhaW4=", false},
+	} {
+		changed := *full.DeepCopy()
+		changed.Sealed, changed.Reply.Sealed = test.sealed, test.replied
+		checkReplaced(t, c, namespace, full, changed, test.allowed, name)
+	}
+	// What was not sealed from the first has nothing to be sealed anew.
+	added := *full.DeepCopy()
+	added.Reply.Sealed = ""
+	without := added.DeepCopy()
+	added.Reply = full.Reply
+	checkReplaced(t, c, namespace, *without, added, false, "an answer added")
+	added = bare
+	added.Sealed = ageFile
+	checkReplaced(t, c, namespace, bare, added, false, "a body added")
+}
+
+func checkReplaced(t *testing.T, c client.Client, namespace string, recorded, changed v1alpha1.Notification, allowed bool, name string) {
+	t.Helper()
+	order := newOrder(namespace)
+	order.Spec.Notifications = []v1alpha1.Notification{newNotification("first"), recorded}
+	if err := c.Create(t.Context(), order); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	err := c.Patch(t.Context(), order, jsonPatch(t, "replace", "/spec/notifications/1", changed))
+	if allowed != (err == nil) || err != nil && !apierrors.IsInvalid(err) {
+		t.Errorf("%s: allowed %v, want %v: %v", name, err == nil, allowed, err)
 	}
 }
 

@@ -32,6 +32,8 @@ var ErrNewerCopy = errors.New("the copy of the accounts was written by a newer v
 // starts while the API server is away can receive. It is for one process at a time: the
 // lock of the journal, in whose directory it lies, sees to that.
 type Copy struct {
+	sealing.Hidden
+
 	dir string
 	// key is the age identity it is sealed for: the manager's own, of no other use.
 	key string
@@ -41,6 +43,8 @@ type Copy struct {
 
 // copied is the copy's content.
 type copied struct {
+	sealing.Unprinted
+
 	Version  int      `json:"version"`
 	Channels []origin `json:"channels"`
 }
@@ -48,6 +52,8 @@ type copied struct {
 // origin is what one account was made from: all that it takes to receive, and no identity
 // that opens what was sealed.
 type origin struct {
+	sealing.Unprinted
+
 	Namespace string      `json:"namespace"`
 	Name      string      `json:"name"`
 	UID       types.UID   `json:"uid"`

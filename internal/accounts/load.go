@@ -106,15 +106,15 @@ func (r *Registry) addSealer(ctx context.Context, channel *v1alpha1.Channel, fro
 	return nil
 }
 
-// newSealer makes the sealer from a Channel's recipients, or, without any, from the
-// identity in the sealing Secret. Its errors are somebody's to mend.
+// newSealer makes the sealer from a Channel's recipients, or, without any, from the first
+// identity in the sealing Secret: those below it only open. Its errors are somebody's to mend.
 func newSealer(recipients []string, secret *corev1.Secret) (*sealing.Sealer, error) {
 	if len(recipients) == 0 {
-		own, err := sealing.Recipients(string(secret.Data[identityKey]))
+		own, err := sealing.Recipient(string(secret.Data[identityKey]))
 		if err != nil {
 			return nil, fmt.Errorf("key %s of Secret %s: %w", identityKey, secret.Name, err)
 		}
-		recipients = own
+		recipients = []string{own}
 	}
 	codeKey, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(secret.Data[codeIDKey])))
 	if err != nil {

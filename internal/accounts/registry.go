@@ -18,6 +18,7 @@ import (
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
 // Defaults of spec.limits.
@@ -79,6 +80,8 @@ type accountID struct {
 
 // entry is a Channel as far as it is known: its account is nil until it was loaded once.
 type entry struct {
+	sealing.Hidden
+
 	name      types.NamespacedName
 	id        accountID
 	created   time.Time

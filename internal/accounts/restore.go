@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
 const (
@@ -28,6 +29,8 @@ const (
 
 // source is where the Secrets of one account come from, and remembers what was taken.
 type source struct {
+	sealing.Hidden
+
 	reader client.Reader
 	writer client.Writer
 	taken  map[string]map[string][]byte

@@ -307,3 +307,20 @@ func TestSealingSecretCannotBeMade(t *testing.T) {
 		t.Errorf("ByName: %v", err)
 	}
 }
+
+// The first identity seals, and those below it open what was sealed before.
+func TestFirstIdentitySeals(t *testing.T) {
+	p := open(t)
+	first, _ := identity(t)
+	second, _ := identity(t)
+	p.secret("main-sealing", map[string]string{identityKey: first + "\n" + second + "\n", codeIDKey: newCodeKey()})
+	account := p.load(p.channel("main"))
+	opens(t, account, first)
+	sealed, err := account.Sealer.Seal([]byte("a push"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sealing.Open(sealed, second); err == nil {
+		t.Error("sealed for an identity that is to be given up")
+	}
+}

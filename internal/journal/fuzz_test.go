@@ -28,7 +28,7 @@ func small(f *testing.F) []byte {
 			f.Fatal(err)
 		}
 	}
-	if err := errors.Join(j.Delete(2, 3), j.SetAside(5, "because"), j.Close()); err != nil {
+	if err := errors.Join(j.Delete(2, 3), j.SetAside(map[uint64]string{5: "because"}), j.Close()); err != nil {
 		f.Fatal(err)
 	}
 	file, err := os.ReadFile(filepath.Join(dir, fileName))

@@ -124,6 +124,8 @@ const maxCopies = 1 << 20
 
 // pushBody is a push's body, sealed once for all the orders it is about.
 type pushBody struct {
+	sealing.Hidden
+
 	account *accounts.Account
 	text    []byte
 	copies  int

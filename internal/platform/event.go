@@ -8,6 +8,8 @@ import (
 
 // Event is one fact: exactly one of its fields is set.
 type Event struct {
+	sealing.Unprinted
+
 	Product *ProductChange
 	Order   *OrderNotification
 	Notice  *Notice
@@ -49,6 +51,8 @@ type ProductChange struct {
 // OrderNotification is one push about an order. Its secrets are still in clear: it
 // lives from decoding to sealing and is never logged.
 type OrderNotification struct {
+	sealing.Unprinted
+
 	OrderID    string
 	OutOrderID string
 	// MessageID is the platform's own id of the message. Where it has none, Content is what

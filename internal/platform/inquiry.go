@@ -92,6 +92,8 @@ type Recorded struct {
 
 // Answer is what an Inquiry gets.
 type Answer struct {
+	sealing.Unprinted
+
 	// Events to record before the reply may go out; none where nothing is to be recorded.
 	Events []Event
 	// Recorded: it was recorded before, and the reply is the one of then.
@@ -101,6 +103,8 @@ type Answer struct {
 
 // Replied is what an Inquiry was answered, kept with its notification.
 type Replied struct {
+	sealing.Unprinted
+
 	// Result in our terms.
 	Result Result
 	// Body of the reply where it holds codes made here: it is kept sealed.

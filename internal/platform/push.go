@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
 // Errors of the receiving side. Receivers wrap them; the webhook server answers by them.
@@ -21,8 +23,10 @@ var (
 	ErrSettings = errors.New("settings incomplete")
 )
 
-// Push is one HTTP request from a platform, as it came.
+// Push is one HTTP request from a platform, as it came: printed, it shows nothing.
 type Push struct {
+	sealing.Hidden
+
 	// Path is the tail behind the platform's prefix, such as "product-change".
 	Path string
 	// Query and Header of the request.
@@ -133,6 +137,8 @@ func (o Outcome) Accepted() bool {
 
 // Reply is an HTTP answer.
 type Reply struct {
+	sealing.Hidden
+
 	Status      int
 	ContentType string
 	Body        []byte

@@ -17,6 +17,8 @@ import (
 
 	"github.com/sony/gobreaker/v2"
 	"golang.org/x/time/rate"
+
+	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
 const (
@@ -47,6 +49,8 @@ type Limits struct {
 
 // Call is one question to a platform.
 type Call struct {
+	sealing.Hidden
+
 	// Op is the platform's name of the call: a metric label.
 	Op     string
 	Method string

@@ -20,18 +20,7 @@ func SealFile(content []byte, identities string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sealing recipients: %w", err)
 	}
-	var sealed bytes.Buffer
-	plain, err := age.Encrypt(&sealed, recipients...)
-	if err != nil {
-		return nil, fmt.Errorf("seal: %w", err)
-	}
-	if _, err := plain.Write(content); err != nil {
-		return nil, fmt.Errorf("seal: %w", err)
-	}
-	if err := plain.Close(); err != nil {
-		return nil, fmt.Errorf("seal: %w", err)
-	}
-	return sealed.Bytes(), nil
+	return encrypt(content, recipients)
 }
 
 // OpenFile gives back the whole of what SealFile sealed, or an error: a file that was cut

@@ -5,7 +5,6 @@
 package sealing
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/hkdf"
 	"crypto/hmac"
@@ -40,6 +39,8 @@ const (
 
 // Sealer seals for one Channel. It is safe for concurrent use.
 type Sealer struct {
+	Hidden
+
 	names      []string
 	recipients []age.Recipient
 	codeKey    []byte
@@ -69,20 +70,7 @@ func NewSealer(recipients []string, codeKey []byte) (*Sealer, error) {
 func (s *Sealer) Recipients() []string { return slices.Clone(s.names) }
 
 // Seal encrypts a body to the recipients: base64 of the age file over exactly these bytes.
-func (s *Sealer) Seal(body []byte) (string, error) {
-	var sealed bytes.Buffer
-	plain, err := age.Encrypt(&sealed, s.recipients...)
-	if err != nil {
-		return "", fmt.Errorf("seal: %w", err)
-	}
-	if _, err := plain.Write(body); err != nil {
-		return "", fmt.Errorf("seal: %w", err)
-	}
-	if err := plain.Close(); err != nil {
-		return "", fmt.Errorf("seal: %w", err)
-	}
-	return base64.StdEncoding.EncodeToString(sealed.Bytes()), nil
-}
+func (s *Sealer) Seal(body []byte) (string, error) { return seal(body, s.recipients) }
 
 // CodeID is a keyed hash of a voucher code: equal codes have equal ids, and without
 // the key a code can be neither read from its id nor guessed and compared.
@@ -275,14 +263,11 @@ func Recipients(identities string) ([]string, error) {
 	}
 	recipients := make([]string, 0, len(parsed))
 	for _, identity := range parsed {
-		switch i := identity.(type) {
-		case *age.X25519Identity:
-			recipients = append(recipients, i.Recipient().String())
-		case *age.HybridIdentity:
-			recipients = append(recipients, i.Recipient().String())
-		default:
-			return nil, errors.New("sealing identity of an unknown kind")
+		recipient, err := recipientOf(identity)
+		if err != nil {
+			return nil, err
 		}
+		recipients = append(recipients, recipient)
 	}
 	return recipients, nil
 }

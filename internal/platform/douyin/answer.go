@@ -32,9 +32,9 @@ func readAnswer(op string, answer []byte, read func(data fields.Object)) error {
 	}
 	data, extra, base := envelope.Object("data"), envelope.Object("extra"), envelope.Object("BaseResp")
 	places := []place{
-		{data, "error_code", "description"},
-		{extra, "error_code", "description"},
-		{base, "StatusCode", "StatusMessage"},
+		{within: data, codeName: "error_code", textOf: "description"},
+		{within: extra, codeName: "error_code", textOf: "description"},
+		{within: base, codeName: "StatusCode", textOf: "StatusMessage"},
 	}
 	if fault := envelope.Fault(); fault != "" {
 		return badAnswer(op, "in the answer "+fault)
@@ -54,6 +54,7 @@ func readAnswer(op string, answer []byte, read func(data fields.Object)) error {
 
 // place is where an answer may say how it went.
 type place struct {
+	sealing.Hidden
 	within           fields.Object
 	codeName, textOf string
 }

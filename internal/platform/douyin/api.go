@@ -254,7 +254,7 @@ func (c *Client) IssueCodes(ctx context.Context, told platform.Issue) error {
 		}
 		body.Codes = append(body.Codes, code.Text.Reveal())
 		if code.ID != "" {
-			body.Certificates = append(body.Certificates, issuedCode{code.ID, code.Text.Reveal()})
+			body.Certificates = append(body.Certificates, issuedCode{CertificateID: code.ID, Code: code.Text.Reveal()})
 		}
 	}
 	if len(body.Certificates) == len(body.Codes) {
@@ -295,6 +295,7 @@ type afterSaleAudit struct {
 
 // refundAudit decides on a refund request (documented).
 type refundAudit struct {
+	sealing.Unprinted
 	Result      int                  `json:"result"`
 	AfterSaleID string               `json:"after_sale_id,omitempty"`
 	Certificate []auditedCertificate `json:"certificate,omitempty"`
@@ -302,6 +303,7 @@ type refundAudit struct {
 }
 
 type auditedCertificate struct {
+	sealing.Unprinted
 	CertificateID string `json:"certificate_id,omitempty"`
 	Code          string `json:"code,omitempty"`
 	Reason        string `json:"reason,omitempty"`
@@ -321,7 +323,7 @@ func auditOf(decision platform.Decision) refundAudit {
 		if code.ID == decision.RefundID {
 			audit.AfterSaleID = "" // the request had no id of its own: see refundID
 		}
-		audit.Certificate = append(audit.Certificate, auditedCertificate{code.ID, code.Text.Reveal(), rejection(decision)})
+		audit.Certificate = append(audit.Certificate, auditedCertificate{CertificateID: code.ID, Code: code.Text.Reveal(), Reason: rejection(decision)})
 	}
 	if strings.HasPrefix(decision.RefundID, hashPrefix) {
 		audit.AfterSaleID = ""

@@ -76,6 +76,8 @@ const (
 
 // event is one opened webhook.
 type event struct {
+	sealing.Hidden
+
 	push      platform.Push
 	name      string // as it came
 	account   string

@@ -9,6 +9,7 @@ import (
 
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/platform/fields"
+	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
 // An SPI is answered in its body: {"data":{"error_code":0,"description":"success",…}}.
@@ -72,6 +73,8 @@ func replyScene(scene string, outcome platform.Outcome) platform.Reply {
 
 // scene is what all SPI messages have.
 type scene struct {
+	sealing.Hidden
+
 	push platform.Push
 	name string
 	// account is the client_key of the URL. The header x-life-clientkey may name another

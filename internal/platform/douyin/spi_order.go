@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
 // issueDeadline is how long the platform waits for codes that are still to come, before it
@@ -202,6 +203,7 @@ const (
 
 // issued is the answer to issue.
 type issued struct {
+	sealing.Unprinted
 	status
 	Result int `json:"result"`
 	// Certificates (documented) or, where none were named, Codes: the older form.
@@ -210,6 +212,7 @@ type issued struct {
 }
 
 type issuedCode struct {
+	sealing.Unprinted
 	CertificateID string `json:"certificate_id"`
 	Code          string `json:"code"`
 }
@@ -220,7 +223,7 @@ func (m issue) reply(codes []platform.Code) platform.Reply {
 	data := issued{status: success, Result: issueDone}
 	for _, code := range codes {
 		if m.named {
-			data.Certificates = append(data.Certificates, issuedCode{code.ID, code.Text.Reveal()})
+			data.Certificates = append(data.Certificates, issuedCode{CertificateID: code.ID, Code: code.Text.Reveal()})
 		} else {
 			data.Codes = append(data.Codes, code.Text.Reveal())
 		}
@@ -264,6 +267,7 @@ var orderNumbers = map[string]int{
 
 // queriedOrder is how an order stands. The page's table is cut behind these.
 type queriedOrder struct {
+	sealing.Unprinted
 	OrderID     string   `json:"order_id"`
 	OutOrderID  string   `json:"out_order_id,omitempty"`
 	OrderStatus int      `json:"order_status"`

@@ -15,6 +15,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
 // MaxID is how many runes an id has at most, as the API bounds it.
@@ -28,6 +30,8 @@ var China = time.FixedZone("UTC+8", 8*60*60)
 // numbers or as texts; null and "" are absent. The first field that is wrong is
 // kept in fault, by its path and never by its value: a value may be a secret.
 type Object struct {
+	sealing.Hidden
+
 	path   string
 	fields map[string]json.RawMessage
 	fault  *fault

@@ -47,6 +47,8 @@ var orderPushes = map[string]func(push fields.Object, into *platform.OrderNotifi
 
 // message is one opened push.
 type message struct {
+	sealing.Hidden
+
 	path     string
 	pushType string // as it came
 	account  string

@@ -50,6 +50,8 @@ const maxRules = 16
 
 // message is one opened push.
 type message struct {
+	sealing.Hidden
+
 	path    string
 	account string
 	push    fields.Object

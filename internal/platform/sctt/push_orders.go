@@ -144,7 +144,10 @@ var forms = map[string]string{
 }
 
 // ticket is a row of voucherlist.
-type ticket struct{ kind, url, confirmation, verification string }
+type ticket struct {
+	sealing.Hidden
+	kind, url, confirmation, verification string
+}
 
 func readTicket(row fields.Object) ticket {
 	t := ticket{

@@ -12,7 +12,8 @@ import (
 // NotificationApplyConfiguration represents a declarative configuration of the Notification type for use
 // with apply.
 //
-// Notification is one push about the order. It never changes once it is recorded.
+// Notification is one push about the order. Once it is recorded, what it says never changes;
+// what is sealed of it may be sealed anew, for others.
 type NotificationApplyConfiguration struct {
 	// id is the platform's message id.
 	ID *string `json:"id,omitempty"`

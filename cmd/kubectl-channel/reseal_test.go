@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"golang.org/x/time/rate"
+
+	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/sealing"
+)
+
+// opensWith checks which identities open what is sealed on an order.
+func (l *line) opensWith(order string, identities map[string]bool) {
+	l.Helper()
+	for _, n := range l.order(order).Spec.Notifications {
+		seals := []string{n.Sealed}
+		if n.Reply != nil && n.Reply.Sealed != "" {
+			seals = append(seals, n.Reply.Sealed)
+		}
+		for _, sealed := range seals {
+			for identity, want := range identities {
+				if _, err := sealing.Open(sealed, identity); (err == nil) != want {
+					l.Errorf("notification %s: opens %v, want %v", n.ID, err == nil, want)
+				}
+			}
+		}
+	}
+}
+
+func (l *line) setRecipients(recipients ...string) {
+	l.Helper()
+	channel := &v1alpha1.Channel{}
+	if err := l.Get(l.Context(), client.ObjectKey{Namespace: l.namespace, Name: l.name}, channel); err != nil {
+		l.Fatal(err)
+	}
+	channel.Spec.Sealing.Recipients = recipients
+	if err := l.Update(l.Context(), channel); err != nil {
+		l.Fatal(err)
+	}
+}
+
+func TestRotateSealsForTheNewAndKeepsTheOld(t *testing.T) {
+	d := sit(t)
+	l := d.channel("main", v1alpha1.PlatformFliggy)
+	old := strings.TrimSpace(l.identities())
+	before, _ := l.push("order-status", sample(t, "fliggy", "push/order-send-code.json"))
+	d.kubectl("rotate", "main").want(t, exitDone, "are now sealed for age1", "kubectl channel reseal -n "+d.namespace+" main").without(t, "AGE-SECRET-KEY")
+	fresh, rest, _ := strings.Cut(l.identities(), "\n")
+	if strings.TrimSpace(rest) != old || fresh == old || !strings.HasPrefix(fresh, "AGE-SECRET-KEY-1") {
+		t.Error("the new identity does not stand above the old one")
+	}
+	if len(l.secret().Data["code-id.key"]) == 0 {
+		t.Error("the key of the codes is gone")
+	}
+	after, _ := l.push("order-status", sample(t, "fliggy", "push/order-verify.json"))
+	l.opensWith(before[0], map[string]bool{old: true, fresh: false})
+	l.opensWith(after[0], map[string]bool{old: false, fresh: true})
+	for _, order := range []string{before[0], after[0]} {
+		d.kubectl("reveal", "order", order).want(t, exitDone, "A1B2C3D4E5")
+	}
+
+	_, recipient := newIdentity(t)
+	d.channel("own", v1alpha1.PlatformFliggy, recipient)
+	d.kubectl("rotate", "own").want(t, exitFailed, "spec.sealing.recipients")
+	d.kubectl("rotate", "none").want(t, exitFailed, "none")
+	d.kubectl("rotate", "main", "--as", "clerk").want(t, exitFailed, "forbidden")
+}
+
+func TestResealAfterRotating(t *testing.T) {
+	d := sit(t)
+	l := d.channel("main", v1alpha1.PlatformDouyin)
+	old := strings.TrimSpace(l.identities())
+	made, codes := l.push("spi/issue_codes", sample(t, "douyin", "spi/issue_codes-made-certificates.json"))
+	l.push("events", sample(t, "douyin", "push/made-certificate-verify.json"))
+	l.push("events", sample(t, "douyin", "push/made-unknown-poi.json")) // a notice
+	other := d.channel("other", v1alpha1.PlatformFliggy)
+	others, _ := other.push("order-status", sample(t, "fliggy", "push/order-send-code.json"))
+	untouched := other.order(others[0])
+	d.kubectl("rotate", "main").want(t, exitDone)
+	fresh, _, _ := strings.Cut(l.identities(), "\n")
+	now, _ := l.push("events", sample(t, "douyin", "push/made-order-other-action.json"))
+
+	before := l.order(made[0])
+	d.kubectl("reseal", "main", "--dry-run").want(t, exitDone, "4 bodies to be sealed anew, 1 were so already, 0 could not be")
+	if l.order(made[0]).ResourceVersion != before.ResourceVersion {
+		t.Error("a dry run wrote")
+	}
+	d.kubectl("reseal", "main", "--rate", "1000").want(t, exitDone, "4 bodies sealed anew, 1 were so already, 0 could not be")
+	for _, order := range []string{made[0], now[0]} {
+		l.opensWith(order, map[string]bool{old: false, fresh: true})
+	}
+	channel := &v1alpha1.Channel{}
+	if err := l.Get(t.Context(), client.ObjectKey{Namespace: l.namespace, Name: "main"}, channel); err != nil {
+		t.Fatal(err)
+	}
+	if body, err := sealing.Open(channel.Status.Notices[0].Sealed, fresh); err != nil || string(body) != sample(t, "douyin", "push/made-unknown-poi.json") {
+		t.Errorf("the notice: %v", err)
+	}
+	if _, err := sealing.Open(channel.Status.Notices[0].Sealed, old); err == nil {
+		t.Error("the old identity opens the notice")
+	}
+
+	// Called again it finds nothing to do, and writes nothing.
+	after := l.order(made[0])
+	d.kubectl("reseal", "main", "--rate", "1000").want(t, exitDone, "0 bodies sealed anew, 5 were so already, 0 could not be")
+	if l.order(made[0]).ResourceVersion != after.ResourceVersion {
+		t.Error("the second time wrote")
+	}
+	// Then the old identity may go.
+	secret := l.secret()
+	secret.Data["identity.age"] = []byte(fresh)
+	if err := l.Update(t.Context(), secret); err != nil {
+		t.Fatal(err)
+	}
+	d.kubectl("reveal", "order", made[0]).want(t, exitDone, codes[0].Text.Reveal(), codes[1].Text.Reveal())
+	if other.order(others[0]).ResourceVersion != untouched.ResourceVersion {
+		t.Error("another Channel's order was written")
+	}
+}
+
+func TestResealForOtherRecipients(t *testing.T) {
+	first, firstRecipient := newIdentity(t)
+	second, secondRecipient := newIdentity(t)
+	third, thirdRecipient := newIdentity(t)
+	d := sit(t)
+	l := d.channel("main", v1alpha1.PlatformFliggy, firstRecipient)
+	orders, _ := l.push("order-status", sample(t, "fliggy", "push/order-send-code.json"))
+	reseal := func(identities ...string) said {
+		return d.kubectl("reseal", "main", "--rate", "1000", "--identity", d.file(strings.Join(identities, "\n")))
+	}
+	l.setRecipients(secondRecipient, thirdRecipient)
+	reseal(first).want(t, exitFailed, "--to-others")
+	l.opensWith(orders[0], map[string]bool{first: true, second: false})
+	d.kubectl("reseal", "main").want(t, exitFailed, "--identity FILE")
+
+	reseal(first, second).want(t, exitDone, "1 bodies sealed anew")
+	l.opensWith(orders[0], map[string]bool{first: false, second: true, third: true})
+	// For whom else it is sealed shows only with their identities: without, it is done again.
+	sealed := l.order(orders[0]).Spec.Notifications[0].Sealed
+	reseal(second).want(t, exitDone, "1 bodies sealed anew")
+	if l.order(orders[0]).Spec.Notifications[0].Sealed == sealed {
+		t.Error("not sealed anew")
+	}
+	reseal(second, third).want(t, exitDone, "0 bodies sealed anew, 1 were so already")
+
+	// One fewer: whoever is no longer among them must not open it.
+	l.setRecipients(thirdRecipient)
+	reseal(second, third).want(t, exitDone, "1 bodies sealed anew")
+	l.opensWith(orders[0], map[string]bool{first: false, second: false, third: true})
+
+	// With what does not open, nothing is lost.
+	before := l.order(orders[0])
+	l.setRecipients(firstRecipient)
+	reseal(first).want(t, exitPartly, orders[0]+", notification m-2: open sealed body", "0 bodies sealed anew, 0 were so already, 1 could not be")
+	if l.order(orders[0]).ResourceVersion != before.ResourceVersion {
+		t.Error("written")
+	}
+	d.kubectl("reseal", "main", "--to-others", "--identity", d.file(third)).want(t, exitDone, "1 bodies sealed anew")
+	l.opensWith(orders[0], map[string]bool{first: true, third: false})
+}
+
+// meddler changes an order between the look at it and the write.
+type meddler struct {
+	client.Client
+	meddle func()
+}
+
+func (m *meddler) Patch(ctx context.Context, object client.Object, patch client.Patch, options ...client.PatchOption) error {
+	if meddle := m.meddle; meddle != nil {
+		m.meddle = nil
+		meddle()
+	}
+	return m.Client.Patch(ctx, object, patch, options...)
+}
+
+// What changes while it is sealed anew is looked at again: nothing newer is written over, and
+// no body lands on another notification.
+func TestResealNeverWritesOverWhatIsNewer(t *testing.T) {
+	d := sit(t)
+	l := d.channel("main", v1alpha1.PlatformFliggy)
+	old := strings.TrimSpace(l.identities())
+	body := func(id string) string {
+		return strings.NewReplacer("9007199254740995", "5", "m-2", id, "A1B2C3D4E5", "CODE-OF-"+id).Replace(sample(t, "fliggy", "push/order-send-code.json"))
+	}
+	var orders []string
+	for i := range 3 {
+		orders, _ = l.push("order-status", body(fmt.Sprintf("m-%d", i)))
+	}
+	d.kubectl("rotate", "main").want(t, exitDone)
+	fresh, _, _ := strings.Cut(l.identities(), "\n")
+	meddle := &meddler{Client: d.Client, meddle: func() { // the first is compacted away, and another comes
+		order := l.order(orders[0])
+		order.Spec.Notifications = order.Spec.Notifications[1:]
+		if err := l.Update(t.Context(), order); err != nil {
+			t.Fatal(err)
+		}
+		l.push("order-status", body("m-9"))
+	}}
+	c := &cluster{meddle, d.namespace}
+	keys, err := c.readKeys(t.Context(), "main", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recipient, err := sealing.Recipient(fresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	streams, _, _, _ := genericiooptions.NewTestIOStreams()
+	r := &resealer{cluster: c, IOStreams: streams, keys: keys, recipients: []string{recipient}, limit: rate.NewLimiter(rate.Inf, 1)}
+	if err := r.object(t.Context(), &v1alpha1.OrderVoucher{}, orders[0]); err != nil {
+		t.Fatal(err)
+	}
+	if r.sealed != 2 || r.current != 1 || r.failed != 0 {
+		t.Errorf("%d sealed anew, %d were so already, %d failed", r.sealed, r.current, r.failed)
+	}
+	l.opensWith(orders[0], map[string]bool{old: false, fresh: true})
+	for _, n := range l.order(orders[0]).Spec.Notifications {
+		if text, err := sealing.Open(n.Sealed, fresh); err != nil || string(text) != body(n.ID) {
+			t.Errorf("notification %s has another's body, or none: %v", n.ID, err)
+		}
+	}
+	// One that is gone needs nothing.
+	if err := r.object(t.Context(), &v1alpha1.OrderVoucher{ObjectMeta: metav1.ObjectMeta{}}, "none"); err != nil {
+		t.Error(err)
+	}
+}
