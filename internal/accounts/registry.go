@@ -55,14 +55,20 @@ type Registry struct {
 	allowPrivate bool
 	copy         *Copy
 
-	loading sync.Map // types.NamespacedName → *sync.Mutex: one load of a Channel at a time
 	// ready: the API server has given every Channel. restored: the copy has given some.
 	ready, restored atomic.Bool
 	changed         chan struct{} // has one when the copy may be out of date
 
-	mu     sync.RWMutex
-	byName map[types.NamespacedName]*entry
-	byID   map[accountID]map[types.NamespacedName]*entry
+	mu      sync.RWMutex
+	loading map[types.NamespacedName]*turn
+	byName  map[types.NamespacedName]*entry
+	byID    map[accountID]map[types.NamespacedName]*entry
+}
+
+// turn is whose turn it is to load a Channel: one load at a time.
+type turn struct {
+	sync.Mutex
+	takers int // who has it, and who waits for it
 }
 
 type accountID struct {
@@ -92,7 +98,8 @@ func NewRegistry(o Options) *Registry {
 	return &Registry{
 		adapters: o.Adapters, channels: o.Channels, reader: o.Secrets, writer: o.Writer,
 		roundTripper: o.RoundTripper, allowPrivate: o.AllowPrivate, copy: o.Copy, changed: make(chan struct{}, 1),
-		byName: map[types.NamespacedName]*entry{}, byID: map[accountID]map[types.NamespacedName]*entry{},
+		loading: map[types.NamespacedName]*turn{},
+		byName:  map[types.NamespacedName]*entry{}, byID: map[accountID]map[types.NamespacedName]*entry{},
 	}
 }
 
@@ -191,9 +198,7 @@ func (r *Registry) Asking(name types.NamespacedName) *Account {
 // returns the error, and what was known stays known.
 func (r *Registry) Load(ctx context.Context, channel *v1alpha1.Channel) error {
 	name := client.ObjectKeyFromObject(channel)
-	lock, _ := r.loading.LoadOrStore(name, &sync.Mutex{})
-	lock.(*sync.Mutex).Lock()
-	defer lock.(*sync.Mutex).Unlock()
+	defer r.takeTurn(name)()
 
 	r.announce(channel)
 	r.forgetGoneRivals(ctx, name)
@@ -209,6 +214,28 @@ func (r *Registry) Load(ctx context.Context, channel *v1alpha1.Channel) error {
 		r.noteChange()
 	}
 	return nil
+}
+
+// takeTurn waits until no other load of the Channel is under way, and keeps others waiting
+// until done is called. That the Channel is forgotten meanwhile changes nothing about it.
+func (r *Registry) takeTurn(name types.NamespacedName) (done func()) {
+	r.mu.Lock()
+	own := r.loading[name]
+	if own == nil {
+		own = &turn{}
+		r.loading[name] = own
+	}
+	own.takers++
+	r.mu.Unlock()
+	own.Lock()
+	return func() {
+		own.Unlock()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if own.takers--; own.takers == 0 {
+			delete(r.loading, name)
+		}
+	}
 }
 
 // forgetGoneRivals drops Channels that claim the same account and were deleted, so that
@@ -264,7 +291,6 @@ func (r *Registry) Forget(name types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.forget(name)
-	r.loading.Delete(name)
 	r.noteChange()
 }
 

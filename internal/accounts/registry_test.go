@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -346,6 +347,43 @@ func TestLookUpsDuringLoads(t *testing.T) {
 	loads.Wait()
 	close(stop)
 	all.Wait()
+}
+
+// Two loads of a Channel at a time could end in the other order than they read.
+func TestOneLoadAtATimeThoughForgottenMeanwhile(t *testing.T) {
+	p := open(t)
+	channel := p.channel("main")
+	var underWay, most atomic.Int32
+	entered, leave := make(chan struct{}, 2), make(chan struct{})
+	p.reader.stale = func(key client.ObjectKey, _ client.Object) (bool, error) {
+		if key.Name == "credentials" {
+			most.Store(max(most.Load(), underWay.Add(1)))
+			entered <- struct{}{}
+			<-leave
+			underWay.Add(-1)
+		}
+		return false, nil
+	}
+	var loads sync.WaitGroup
+	load := func() {
+		if err := p.Load(t.Context(), channel); err != nil {
+			t.Error(err)
+		}
+	}
+	loads.Go(load)
+	<-entered
+	p.Forget(client.ObjectKeyFromObject(channel))
+	loads.Go(load)
+	p.until("the second waits its turn, or is under way too", func() bool { return p.Loads(client.ObjectKeyFromObject(channel)) == 2 || underWay.Load() == 2 })
+	close(leave)
+	loads.Wait()
+	if most.Load() != 1 {
+		t.Errorf("%d loads at a time", most.Load())
+	}
+	p.holds("main")
+	if n := p.Loads(client.ObjectKeyFromObject(channel)); n != 0 {
+		t.Errorf("%d are kept in line when all are through", n)
+	}
 }
 
 func TestSecretNames(t *testing.T) {
