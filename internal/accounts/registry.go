@@ -200,6 +200,7 @@ func (r *Registry) Load(ctx context.Context, channel *v1alpha1.Channel) error {
 	name := client.ObjectKeyFromObject(channel)
 	defer r.takeTurn(name)()
 
+	channel = r.newest(ctx, channel)
 	r.announce(channel)
 	r.forgetGoneRivals(ctx, name)
 	from := &source{reader: r.reader, writer: r.writer}
@@ -236,6 +237,17 @@ func (r *Registry) takeTurn(name types.NamespacedName) (done func()) {
 			delete(r.loading, name)
 		}
 	}
+}
+
+// newest is the Channel as the cache has it by now, if that is another than was read before
+// its turn came: whoever had the turn may have loaded that one, and it must not be undone.
+func (r *Registry) newest(ctx context.Context, channel *v1alpha1.Channel) *v1alpha1.Channel {
+	now := &v1alpha1.Channel{}
+	err := r.channels.Get(ctx, client.ObjectKeyFromObject(channel), now)
+	if err == nil && (now.UID != channel.UID || now.Generation > channel.Generation) {
+		return now
+	}
+	return channel
 }
 
 // forgetGoneRivals drops Channels that claim the same account and were deleted, so that

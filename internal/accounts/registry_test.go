@@ -466,3 +466,38 @@ func TestRegistryFollowsTheCluster(t *testing.T) {
 	p.delete(channel)
 	p.until("it is forgotten", func() bool { return errors.Is(second(p.ByName(name)), accounts.ErrUnknown) })
 }
+
+// What was listed, or read, before its turn came may be older than what was loaded meanwhile.
+func TestOlderChannelIsNotLoadedOverANewer(t *testing.T) {
+	t.Run("listed before it was changed", func(t *testing.T) {
+		p := open(t)
+		older := p.channel("main")
+		newer := older.DeepCopy()
+		newer.Spec.Suspend = true
+		if err := p.api.Update(t.Context(), newer); err != nil {
+			t.Fatal(err)
+		}
+		p.reader.listed = func(list *v1alpha1.ChannelList) error {
+			list.Items = []v1alpha1.Channel{*older}
+			return p.Load(t.Context(), newer) // as Reconcile does between the list and the load
+		}
+		p.started()
+		if !p.Asking(client.ObjectKeyFromObject(newer)).Suspended {
+			t.Error("the older Channel was loaded over the newer")
+		}
+	})
+	t.Run("deleted, and made anew", func(t *testing.T) {
+		p := open(t)
+		older := p.channel("main")
+		p.delete(older)
+		newer := p.channel("main", func(c *v1alpha1.Channel) { c.Spec.Account = "2" })
+		p.load(newer)
+		if err := p.Load(t.Context(), older); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.ByAccount(v1alpha1.PlatformFliggy, "2"); err != nil {
+			t.Errorf("the Channel that is there: %v", err)
+		}
+		p.found("main", accounts.ErrNotKnownYet, nil) // not started: nothing is unknown
+	})
+}
