@@ -55,7 +55,7 @@ type Registry struct {
 	allowPrivate bool
 	copy         *Copy
 
-	// ready: the API server has given every Channel. restored: the copy has given some.
+	// ready: every Channel was tried. restored: the copy has given some.
 	ready, restored atomic.Bool
 	changed         chan struct{} // has one when the copy may be out of date
 
@@ -360,59 +360,6 @@ func (r *Registry) transport(channel *v1alpha1.Channel) *platform.Transport {
 
 func equalLimits(a, b v1alpha1.ChannelLimits) bool {
 	return ptr.Equal(a.RequestsPerSecond, b.RequestsPerSecond) && ptr.Equal(a.Burst, b.Burst) && ptr.Equal(a.Concurrency, b.Concurrency)
-}
-
-// Ready reports whether every Channel there was at the start has been loaded, or those that
-// the copy knew of were restored.
-func (r *Registry) Ready() bool { return r.ready.Load() || r.restored.Load() }
-
-// NeedLeaderElection is false: every replica receives.
-func (r *Registry) NeedLeaderElection() bool { return false }
-
-// Start loads all Channels, retrying until each was loaded once, and then keeps the copy.
-// The manager calls it when its cache has synced.
-func (r *Registry) Start(ctx context.Context) error {
-	log := ctrl.LoggerFrom(ctx).WithName("accounts")
-	for delay := 200 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
-		err := r.loadAll(ctx)
-		if err == nil {
-			r.ready.Store(true)
-			log.Info("all Channels are loaded")
-			r.keepCopy(ctx)
-			return nil
-		}
-		log.Error(err, "a Channel could not be loaded: trying again", "receiving", r.Ready())
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(delay):
-		}
-	}
-}
-
-func (r *Registry) loadAll(ctx context.Context) error {
-	var list v1alpha1.ChannelList
-	if err := r.channels.List(ctx, &list); err != nil {
-		return fmt.Errorf("list Channels: %w", err)
-	}
-	var failed []error
-	for i := range list.Items {
-		failed = append(failed, r.Load(ctx, &list.Items[i]))
-	}
-	// What was deleted since it was listed may have been forgotten before it was loaded; and
-	// what was restored may have been deleted before this process was there to see it.
-	for _, name := range append(namesOf(list.Items), r.onlyRestored()...) {
-		r.forgetGone(ctx, name)
-	}
-	return errors.Join(failed...)
-}
-
-func namesOf(channels []v1alpha1.Channel) []types.NamespacedName {
-	var names []types.NamespacedName
-	for i := range channels {
-		names = append(names, client.ObjectKeyFromObject(&channels[i]))
-	}
-	return names
 }
 
 // Reconcile keeps one Channel's account current, on every replica.
