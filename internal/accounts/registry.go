@@ -41,6 +41,8 @@ type Options struct {
 	RoundTripper http.RoundTripper
 	// AllowPrivate allows http:// endpoints.
 	AllowPrivate bool
+	// Namespaces are those that Channels are in; empty: any may have some.
+	Namespaces []string
 	// Copy is where what is known is kept for a start without the API server; nil: nowhere.
 	Copy *Copy
 }
@@ -54,6 +56,8 @@ type Registry struct {
 	roundTripper http.RoundTripper
 	allowPrivate bool
 	copy         *Copy
+	namespaces   []string
+	secrets      *secretWatch
 
 	// ready: every Channel was tried. restored: the copy has given some.
 	ready, restored atomic.Bool
@@ -97,7 +101,8 @@ type entry struct {
 func NewRegistry(o Options) *Registry {
 	return &Registry{
 		adapters: o.Adapters, channels: o.Channels, reader: o.Secrets, writer: o.Writer,
-		roundTripper: o.RoundTripper, allowPrivate: o.AllowPrivate, copy: o.Copy, changed: make(chan struct{}, 1),
+		roundTripper: o.RoundTripper, allowPrivate: o.AllowPrivate, copy: o.Copy, namespaces: o.Namespaces,
+		secrets: &secretWatch{namespaces: map[string]*watchedNamespace{}}, changed: make(chan struct{}, 1),
 		loading: map[types.NamespacedName]*turn{},
 		byName:  map[types.NamespacedName]*entry{}, byID: map[accountID]map[types.NamespacedName]*entry{},
 	}
@@ -296,6 +301,7 @@ func (r *Registry) announce(channel *v1alpha1.Channel) {
 		r.byID[id][name] = e
 	}
 	e.created = channel.CreationTimestamp.Time
+	r.secrets.begin(name.Namespace)
 }
 
 // Forget drops a Channel that was deleted.
@@ -303,7 +309,19 @@ func (r *Registry) Forget(name types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.forget(name)
+	if !r.hasChannels(name.Namespace) {
+		r.secrets.end(name.Namespace)
+	}
 	r.noteChange()
+}
+
+func (r *Registry) hasChannels(namespace string) bool {
+	for name := range r.byName {
+		if name.Namespace == namespace {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *Registry) forget(name types.NamespacedName) {
@@ -362,6 +380,9 @@ func equalLimits(a, b v1alpha1.ChannelLimits) bool {
 	return ptr.Equal(a.RequestsPerSecond, b.RequestsPerSecond) && ptr.Equal(a.Burst, b.Burst) && ptr.Equal(a.Concurrency, b.Concurrency)
 }
 
+// lockedRetry is how soon an account is looked at again whose Secrets may not be read.
+const lockedRetry = 5 * time.Second
+
 // Reconcile keeps one Channel's account current, on every replica.
 func (r *Registry) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	var channel v1alpha1.Channel
@@ -371,5 +392,12 @@ func (r *Registry) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Re
 	} else if err != nil {
 		return ctrl.Result{}, err
 	}
-	return ctrl.Result{}, r.Load(ctx, &channel)
+	if err := r.Load(ctx, &channel); err != nil {
+		return ctrl.Result{}, err
+	}
+	account := r.Asking(request.NamespacedName)
+	if account != nil && account.Problem != nil && account.Problem.Reason == v1alpha1.ReasonSecretsForbidden {
+		return ctrl.Result{RequeueAfter: lockedRetry}, nil
+	}
+	return ctrl.Result{}, nil
 }

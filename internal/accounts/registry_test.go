@@ -12,12 +12,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/accounts"
@@ -402,29 +398,7 @@ func TestSecretNames(t *testing.T) {
 // making, its change and its deletion.
 func TestRegistryFollowsTheCluster(t *testing.T) {
 	p := open(t)
-	mgr, err := ctrl.NewManager(env.Config(), ctrl.Options{
-		Scheme:     p.scheme,
-		Metrics:    metricsserver.Options{BindAddress: "0"},
-		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
-		Cache:      cache.Options{DefaultNamespaces: map[string]cache.Config{p.namespace: {}}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	options := p.options()
-	options.Channels, options.Secrets, options.Writer = mgr.GetClient(), mgr.GetAPIReader(), mgr.GetClient()
-	p.Registry = accounts.NewRegistry(options)
-	if err := p.SetupWithManager(mgr); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- mgr.Start(t.Context()) }()
-	t.Cleanup(func() { // the test's context has ended
-		if err := <-done; err != nil {
-			t.Errorf("manager: %v", err)
-		}
-	})
-	p.until("the registry is ready", p.Ready)
+	p.underManager(env.Config())
 	p.found("main", accounts.ErrUnknown, accounts.ErrUnknown)
 
 	channel := p.channel("main", withToken("token"), func(c *v1alpha1.Channel) { c.Spec.CredentialsRef.Name = "later" })

@@ -490,7 +490,7 @@ func (s *small) List(_ context.Context, list client.ObjectList, _ ...client.List
 func TestOneChannelThatCannotBeLoadedHoldsUpNoOther(t *testing.T) {
 	for name, problem := range map[string]error{
 		"forbidden":   apierrors.NewForbidden(corev1.Resource("secrets"), "locked", errors.New("no rights")),
-		"not found":   apierrors.NewNotFound(corev1.Resource("namespaces"), "travel"),
+		"gone":        apierrors.NewNotFound(corev1.Resource("namespaces"), "travel"),
 		"unreadable":  apierrors.NewInternalError(errors.New("it cannot be decrypted")),
 		"cannot make": apierrors.NewInvalid(v1alpha1.SchemeGroupVersion.WithKind("Secret").GroupKind(), "locked", nil),
 	} {
@@ -498,7 +498,11 @@ func TestOneChannelThatCannotBeLoadedHoldsUpNoOther(t *testing.T) {
 			k := openKept(t)
 			k.channel("main")
 			k.channel("locked", func(c *v1alpha1.Channel) { c.Spec.Account = "2" })
-			k.reader.stale = fails("locked-sealing", problem)
+			if apierrors.IsNotFound(problem) { // a Secret is made; its namespace is not
+				k.writes.Writer = refuses{k.writes.Writer, "locked-sealing", problem}
+			} else {
+				k.reader.stale = fails("locked-sealing", problem)
+			}
 			stop := k.runs()
 			k.until("ready", k.Ready)
 			k.holds("main")
@@ -532,6 +536,20 @@ func TestThoseThatAreLoadedAreKeptWhileOthersCannotBeRead(t *testing.T) {
 	stop()
 }
 
+// refuses to make an object.
+type refuses struct {
+	client.Writer
+	name string
+	err  error
+}
+
+func (r refuses) Create(ctx context.Context, o client.Object, options ...client.CreateOption) error {
+	if o.GetName() == r.name {
+		return r.err
+	}
+	return r.Writer.Create(ctx, o, options...)
+}
+
 // fails has all reads of a Secret end so.
 func fails(secret string, err error) func(client.ObjectKey, client.Object) (bool, error) {
 	return func(key client.ObjectKey, _ client.Object) (bool, error) { return key.Name == secret, err }
@@ -542,5 +560,22 @@ func (k *kept) triesAgain() {
 	k.Helper()
 	if _, err := k.ByAccount(v1alpha1.PlatformFliggy, "2"); err == nil || errors.Is(err, accounts.ErrUnknown) {
 		k.Errorf("the account that cannot be loaded: %v", err)
+	}
+}
+
+// A replica that is limited to some namespaces now does not receive for what it knew of others.
+func TestOnlyItsNamespacesAreRestored(t *testing.T) {
+	k := openKept(t)
+	k.channel("main")
+	stop := k.runs()
+	k.until("ready", k.Ready)
+	stop()
+	for namespace, want := range map[string]error{k.namespace: nil, "another": accounts.ErrNotKnownYet} {
+		k.restart()
+		k.options.Namespaces = []string{namespace}
+		k.Registry = accounts.NewRegistry(k.options)
+		k.away()
+		k.Restore(t.Context())
+		k.found("main", want, want)
 	}
 }

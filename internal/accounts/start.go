@@ -27,6 +27,7 @@ func (r *Registry) NeedLeaderElection() bool { return false }
 // calls it when its cache has synced.
 func (r *Registry) Start(ctx context.Context) error {
 	log := ctrl.LoggerFrom(ctx).WithName("accounts")
+	defer r.secrets.endAll()
 	var copying sync.WaitGroup
 	defer copying.Wait()
 	keep := sync.OnceFunc(func() { copying.Go(func() { r.keepCopy(ctx) }) })

@@ -2,11 +2,12 @@ package accounts
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -25,13 +26,18 @@ const firstRetry, lastRetry = 100 * time.Millisecond, 30 * time.Second
 
 // SetupWithManager keeps the registry current on every replica, leader or not.
 func (r *Registry) SetupWithManager(mgr ctrl.Manager) error {
+	secrets, err := metadata.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	if err != nil {
+		return fmt.Errorf("make the client that watches Secrets: %w", err)
+	}
+	r.secrets.use(secrets)
 	if err := mgr.Add(r); err != nil {
 		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("accounts").
 		For(&v1alpha1.Channel{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WatchesMetadata(&corev1.Secret{}, SecretHandler(r.channels)).
+		WatchesRawSource(r.SecretEvents(SecretHandler(r.channels))).
 		WithOptions(controller.Options{NeedLeaderElection: ptr.To(false), MaxConcurrentReconciles: 4,
 			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, lastRetry)}).
 		Complete(r)
