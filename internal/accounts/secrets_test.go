@@ -13,6 +13,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -119,6 +120,25 @@ func TestSecretsAreWatchedWhereChannelsAre(t *testing.T) {
 		if path != "/api/v1/namespaces/"+p.namespace+"/secrets" {
 			t.Errorf("looked at %s", path)
 		}
+	}
+}
+
+// kubectl keeps what it applied, a Secret's content too, in an annotation: none stays in memory.
+func TestWatchedSecretsKeepNoContent(t *testing.T) {
+	p := open(t)
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: p.namespace, Name: "applied",
+		Annotations: map[string]string{corev1.LastAppliedConfigAnnotation: planted}}, StringData: map[string]string{"key": planted}}
+	if err := p.api.Create(t.Context(), secret); err != nil {
+		t.Fatal(err)
+	}
+	api, err := metadata.NewForConfig(env.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := accounts.WatchedObjects(api, p.namespace, func(stop func()) { t.Cleanup(stop) })
+	p.until("it is seen", func() bool { return len(seen.List()) == 1 })
+	if text := fmt.Sprintf("%+v", seen.List()[0]); strings.Contains(text, planted) || !strings.Contains(text, "applied") {
+		t.Errorf("in memory is %s", text)
 	}
 }
 
