@@ -1,5 +1,7 @@
 # Two stages: a static binary, and an image with that, CA certificates and nothing else.
-FROM golang:1.26 AS build
+# The Go version is that of go.mod's toolchain line, with which releases are built. It is a tag and no digest: whoever
+# wrote this line could not ask the registry for one. Dependabot keeps it, or a digest put after it, up to date.
+FROM --platform=$BUILDPLATFORM golang:1.26.8 AS build
 WORKDIR /src
 # Dependencies change seldom: a layer of their own.
 COPY go.mod go.sum ./
@@ -12,7 +14,7 @@ COPY *.go ./
 ARG VERSION=unknown
 ARG TARGETOS TARGETARCH
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
-    go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /manager .
+    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" -o /manager .
 
 FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt

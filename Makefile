@@ -16,11 +16,19 @@ FAULTS_SEED ?=
 # The race detector needs a C compiler; without one the tests run without it, and say so.
 RACE := $(shell command -v "$$(go env CC)" >/dev/null && echo -race || echo "no C compiler: tests run without the race detector" >&2)
 
-GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+# The same source gives the same bytes, with git or without, wherever it lies: `make verify-reproducible`.
+GO_BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
+
+# What a release holds: the manager, and each command under cmd/.
+SHIPPED   := manager $(notdir $(wildcard cmd/*))
+PLATFORMS := linux/amd64 linux/arm64
 
 CONTROLLER_GEN := bin/tools/controller-gen
 CRD_REF_DOCS   := bin/tools/crd-ref-docs
 GOLANGCI_LINT  := bin/tools/golangci-lint
+GOVULNCHECK    := bin/tools/govulncheck
+ACTIONLINT     := bin/tools/actionlint
+BOM            := bin/tools/bom
 
 # What `make generate` writes.
 GENERATED := api/v1alpha1/zz_generated.deepcopy.go api/v1alpha1/applyconfiguration config/crd/bases config/rbac/role.yaml docs/reference
@@ -50,11 +58,12 @@ k8s: bin/controlplane ## Make bin/k8s (etcd, kube-apiserver, kubectl) if it is m
 ##@ Develop
 
 .PHONY: check
-check: verify-generate lint test ## Everything CI checks: generated files, lint, tests
+check: verify-generate lint licences vuln test ## Everything CI checks: generated files, lint, licences, vulnerabilities, tests
 
 .PHONY: test
 test: k8s ## Run all tests, with the race detector, against a real API server
 	go test $(RACE) -p 2 -timeout 20m ./...
+	cd hack/tools/supply && go test ./...
 
 .PHONY: faults
 faults: k8s ## Break manager, API server and disk for a quarter of an hour, and look for what is lost (DELIVERIES=12000, FAULTS_SEED=n)
@@ -62,7 +71,7 @@ faults: k8s ## Break manager, API server and disk for a quarter of an hour, and 
 	go test -count=1 -timeout 60m ./internal/journal -journal.long
 
 .PHONY: bench
-bench: build k8s bin/bench ## Measure it beside a plain client, and write docs/benchmarks: half an hour (BENCH="-quick", "-sections 2,3 -out DIR", …)
+bench: build k8s bin/bench ## Measure it beside a plain client, and write docs/benchmarks: 20 minutes (BENCH="-quick", "-sections 2,3 -out DIR", …)
 	bin/bench $(BENCH)
 
 .PHONY: generate
@@ -84,8 +93,10 @@ verify-generate: generate ## Fail if a generated file is not as `make generate` 
 	fi
 
 .PHONY: lint
-lint: $(GOLANGCI_LINT) ## Lint Go code, the API's conventions and the rooms' import rules
+lint: $(GOLANGCI_LINT) $(ACTIONLINT) ## Lint Go code, the API's conventions, the rooms' import rules and the workflows
 	$(GOLANGCI_LINT) run ./...
+	cd hack/tools/supply && ../../../$(GOLANGCI_LINT) run ./...
+	$(ACTIONLINT) -shellcheck= -pyflakes= .github/workflows/*.yml
 
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) ## Format Go code and order its imports
@@ -95,9 +106,40 @@ fmt: $(GOLANGCI_LINT) ## Format Go code and order its imports
 fuzz: ## Run every fuzz target for FUZZTIME (default 10m) each
 	FUZZTIME=$(FUZZTIME) hack/fuzz.sh
 
+##@ Release
+
+.PHONY: vuln
+vuln: $(GOVULNCHECK) ## Look for known vulnerabilities (GOVULNDB=URL of a database, REQUIRE_VULN=1: fail without one)
+	@hack/vuln.sh $(GOVULNCHECK) ./...
+
+.PHONY: licences
+licences: $(BOM) $(addprefix bin/,$(SHIPPED)) ## Check the licence of every module in what is shipped
+	@$(BOM) $(addprefix bin/,$(SHIPPED))
+
+.PHONY: sbom
+sbom: $(BOM) $(addprefix bin/,$(SHIPPED)) ## Write bin/*.cdx.json, a CycloneDX bill of materials of each binary that is shipped
+	@$(BOM) -write -version $(VERSION) $(addprefix bin/,$(SHIPPED))
+
+.PHONY: verify-reproducible
+verify-reproducible: ## Build what is shipped again elsewhere, from nothing, and compare the bytes: some minutes
+	VERSION=$(VERSION) hack/reproducible.sh $(addprefix bin/,$(SHIPPED))
+
+.PHONY: release
+release: $(BOM) ## Write bin/release: the binaries for each platform, their bills of materials, SHA256SUMS
+	rm -rf bin/release
+	@for name in $(SHIPPED); do for platform in $(PLATFORMS); do \
+		source=./cmd/$$name; if [ $$name = manager ]; then source=.; fi; \
+		echo "building $$name for $$platform"; \
+		GOOS=$${platform%/*} GOARCH=$${platform#*/} $(GO_BUILD) -o bin/release/$$name-$${platform/\//-} $$source; \
+	done; done
+	@$(BOM) -write -version $(VERSION) bin/release/*
+	@cd bin/release && sha256sum -- * >SHA256SUMS && cat SHA256SUMS
+
+##@ Clean
+
 .PHONY: clean
 clean: ## Remove what was built, except bin/k8s
-	rm -rf bin/manager bin/controlplane bin/platformsim bin/run bin/bench bin/tools
+	rm -rf bin/manager bin/controlplane bin/platformsim bin/run bin/bench bin/tools bin/release bin/*.cdx.json
 
 .PHONY: clean-all
 clean-all: clean ## Remove bin/k8s too; making it again takes minutes
@@ -118,6 +160,15 @@ $(CONTROLLER_GEN): hack/tools/go.mod hack/tools/go.sum
 
 $(CRD_REF_DOCS): hack/tools/go.mod hack/tools/go.sum
 	cd hack/tools && go build -o ../../$@ github.com/elastic/crd-ref-docs
+
+$(GOVULNCHECK): hack/tools/supply/go.mod hack/tools/supply/go.sum
+	cd hack/tools/supply && go build -o ../../../$@ golang.org/x/vuln/cmd/govulncheck
+
+$(ACTIONLINT): hack/tools/supply/go.mod hack/tools/supply/go.sum
+	cd hack/tools/supply && go build -o ../../../$@ github.com/rhysd/actionlint/cmd/actionlint
+
+$(BOM): FORCE
+	@cd hack/tools/supply && go build -o ../../../$@ ./bom
 
 $(GOLANGCI_LINT): hack/tools/lint/go.mod hack/tools/lint/go.sum
 	@echo "building golangci-lint with the Kubernetes API linter, once"

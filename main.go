@@ -73,6 +73,7 @@ type options struct {
 	leaderElect                               bool
 	leaderElectNamespace                      string
 	allowPrivate                              bool
+	requireProof                              bool
 	trustedProxies                            string
 	watchNamespaces                           string
 	workers                                   int
@@ -100,6 +101,7 @@ func parse(flags *flag.FlagSet) options {
 	flags.BoolVar(&o.leaderElect, "leader-elect", false, "Let only one of several replicas run the controllers; every replica receives.")
 	flags.StringVar(&o.leaderElectNamespace, "leader-elect-namespace", "", "Namespace of the lease; empty: the manager's own.")
 	flags.BoolVar(&o.allowPrivate, "allow-private-endpoints", false, "Let Channels' endpoints be plain http and private addresses. For local stacks.")
+	flags.BoolVar(&o.requireProof, "require-proof", false, "Accept no pushes of a Channel whose platform signs none and that has neither a token nor CIDRs, unless it sets spec.receive.acceptUnproven.")
 	flags.StringVar(&o.trustedProxies, "trusted-proxies", "", "CIDRs of the proxies in front, separated by commas: behind them, and only behind them, X-Forwarded-For says whom a push comes from.")
 	flags.StringVar(&o.watchNamespaces, "watch-namespaces", "", "Namespaces that Channels are in, separated by commas: nothing is read or written in any other. Empty: all.")
 	flags.IntVar(&o.workers, "workers", 16, "How many products, and how many orders, are looked at at a time.")
@@ -222,7 +224,7 @@ func managerOptions(o options) ctrl.Options {
 
 // assemble wires accounts, ledger, push server and controllers into the manager.
 func assemble(ctx context.Context, mgr ctrl.Manager, config *rest.Config, o options, listener net.Listener, proxies []netip.Prefix, kept *journal.Journal) (*manager.Server, error) {
-	direct, err := client.New(apart(config), client.Options{Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
+	direct, err := ledger.NewClient(apart(config), client.Options{Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
 	if err != nil {
 		return nil, fmt.Errorf("make the ledger's client: %w", err)
 	}
@@ -231,7 +233,7 @@ func assemble(ctx context.Context, mgr ctrl.Manager, config *rest.Config, o opti
 	book.Events = mgr.GetEventRecorder("channel-operator")
 	registry := accounts.NewRegistry(accounts.Options{
 		Adapters: adapters, Channels: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Writer: direct,
-		RoundTripper: platform.NewRoundTripper(o.allowPrivate), AllowPrivate: o.allowPrivate, Copy: openCopy(o),
+		RoundTripper: platform.NewRoundTripper(o.allowPrivate), AllowPrivate: o.allowPrivate, RequireProof: o.requireProof, Copy: openCopy(o),
 		Namespaces: o.namespaces(),
 	})
 	registry.Restore(ctx)

@@ -68,6 +68,7 @@ func newScript() *script {
 // DefaultEndpoint, Settings and NewClient make it an adapter.
 func (s *script) DefaultEndpoint() string                               { return "https://script.example" }
 func (s *script) Paths() []string                                       { return []string{"script"} }
+func (s *script) SignsPushes() bool                                     { return true }
 func (s *script) Reply(string, platform.Outcome, string) platform.Reply { return platform.Reply{} }
 
 // set changes what the platform, or a Channel of it, is like.

@@ -2,7 +2,9 @@ package webhookserver
 
 import (
 	"errors"
+	"io"
 	"net/http"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -12,11 +14,15 @@ import (
 )
 
 const (
-	// maxInHand is how many pushes are in hand at a time. One that may be large counts for
-	// several: one more for each bodyUnit that it says it has, and for all that may come if it
-	// does not say. So no more than 64 MiB of bodies are read at a time.
+	// maxInHand is how many pushes are in hand at a time. One whose body is large counts for
+	// several: one more for each bodyUnit that has come. So no more than 64 MiB of bodies are
+	// read at a time, and what has not come takes no room.
 	maxInHand = 2048
 	bodyUnit  = 32 << 10
+	// firstUnit is how long the first unit of a body may take to come, and nextUnit each
+	// further one: whoever is slower is cut off, and has kept room for no longer than that.
+	firstUnit = 2 * time.Second
+	nextUnit  = time.Second / 2
 )
 
 // errCrowd is a push that there is no room for now.
@@ -41,13 +47,66 @@ func newDoor(inHand int64) *door {
 	return &door{inHand: fair.NewShares[taker](inHand), recording: fair.NewShares[types.NamespacedName](max(1, inHand/2))}
 }
 
-// enter lets a push in, unless too many are in hand. Leave gives its room back.
-func (d *door) enter(at route, r *http.Request) (leave func(), admitted bool) {
+// enter lets a push in, unless too many are in hand.
+func (d *door) enter(at route) (in *visit, admitted bool) {
 	key := taker{platform: at.platform}
 	if at.known { // made-up names have no share of their own
 		key.channel = *at.channel
 	}
-	return take(d.inHand, key, weigh(r.ContentLength))
+	in = &visit{room: d.inHand, key: key}
+	return in, in.grow()
+}
+
+// visit is a push in hand, and the room that it takes.
+type visit struct {
+	room  *fair.Shares[taker]
+	key   taker
+	units int64
+}
+
+// grow takes room for one more unit, if there is any.
+func (v *visit) grow() bool {
+	if !v.room.Take(v.key, 1) {
+		return false
+	}
+	v.units++
+	return true
+}
+
+// leave gives its room back.
+func (v *visit) leave() { v.room.Release(v.key, v.units) }
+
+// arriving is the body of a push in hand as it comes: each unit takes room when it begins, and
+// has its time.
+type arriving struct {
+	body io.Reader
+	conn *http.ResponseController
+	in   *visit
+	// due is when the unit that comes must have come.
+	due  time.Time
+	read int64
+}
+
+// arrive has a body come from now on. Its first unit has its room already.
+func (v *visit) arrive(w http.ResponseWriter, body io.Reader, firstUnit time.Duration) *arriving {
+	a := &arriving{body: body, conn: http.NewResponseController(w), in: v, due: time.Now().Add(firstUnit)}
+	_ = a.conn.SetReadDeadline(a.due) // not where there is no connection, as in tests
+	return a
+}
+
+// Read reads of the body. The error is errCrowd where there is no room for what comes.
+func (a *arriving) Read(p []byte) (int, error) {
+	if a.read >= a.in.units*bodyUnit {
+		if !a.in.grow() {
+			return 0, errCrowd
+		}
+		a.due = a.due.Add(nextUnit)
+		_ = a.conn.SetReadDeadline(a.due)
+	}
+	p = p[:min(int64(len(p)), a.in.units*bodyUnit-a.read)]
+	n, err := a.body.Read(p)
+	a.read += int64(n)
+	return n, err
 }
 
 // record lets a push of an account be recorded or answered.
@@ -60,12 +119,4 @@ func take[K comparable](from *fair.Shares[K], key K, n int64) (giveBack func(), 
 		return nil, false
 	}
 	return func() { from.Release(key, n) }, true
-}
-
-// weigh is for how many pushes one with a body of that length counts; -1: it does not say.
-func weigh(length int64) int64 {
-	if length < 0 || length > maxBody {
-		length = maxBody
-	}
-	return 1 + length/bodyUnit
 }

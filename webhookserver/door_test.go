@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +19,8 @@ import (
 	"github.com/laidoulaile/channel-operator/internal/platform/fliggy"
 	"github.com/laidoulaile/channel-operator/webhookserver"
 )
+
+const bodyUnit = 32 << 10
 
 // unread is a body that nobody may read.
 type unread struct{ t *testing.T }
@@ -82,28 +85,97 @@ func TestDoorIsShared(t *testing.T) {
 	}
 }
 
-// A push that may be large counts for several.
-func TestLargePushesCountMore(t *testing.T) {
+// A handful of senders from whom little comes, whatever they say is to come, shut out nobody.
+func TestTricklersTakeNoRoomForWhatHasNotCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := with(account(), nil)
-		recording, end := make(chan struct{}), make(chan struct{})
-		b.record = func(context.Context) (platform.Outcome, error) {
-			close(recording)
-			<-end
-			return platform.OutcomeRecorded, nil
-		}
-		h := webhookserver.NewHandler(b.options().Crowded(16))
+		h := with(account(), nil).handler()
+		end := make(chan struct{})
 		var group sync.WaitGroup
-		group.Go(func() {
-			post(h, byAccount+productTail, sample(t, "product-info.json"), func(r *http.Request) { r.ContentLength = -1 })
-		})
-		<-recording
-		turnedAway(t, h, byAccount+productTail, -1)
-		turnedAway(t, h, byAccount+productTail, maxBody)
-		turnedAway(t, h, byChannel+productTail, 8*(32<<10)) // of its own path, but there is no room
+		for i := range 500 {
+			r := httptest.NewRequest(http.MethodPost, byAccount+productTail, io.MultiReader(strings.NewReader("{"), waiting{end}))
+			r.ContentLength = []int64{-1, maxBody}[i%2]
+			group.Go(func() { h.ServeHTTP(httptest.NewRecorder(), r) })
+		}
+		synctest.Wait()
+		answered(t, post(h, byAccount+productTail, sample(t, "product-info.json")), 200, "success")
 		close(end)
 		group.Wait()
 	})
+}
+
+// waiting is a body that ends when it is told to.
+type waiting struct{ end chan struct{} }
+
+func (w waiting) Read([]byte) (int, error) { <-w.end; return 0, io.EOF }
+
+// A body counts for what has come of it: beyond the room there is, no more of it is read.
+func TestBodiesTakeRoomAsTheyCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := webhookserver.NewHandler(with(account(), nil).options().Crowded(16))
+		info := sample(t, "product-info.json")
+		fill := func(size int) string { return info + strings.Repeat(" ", size-len(info)) }
+		end := make(chan struct{})
+		var group sync.WaitGroup
+		large := httptest.NewRequest(http.MethodPost, byAccount+productTail, io.MultiReader(strings.NewReader(fill(6*bodyUnit+1)), waiting{end}))
+		group.Go(func() { h.ServeHTTP(httptest.NewRecorder(), large) })
+		synctest.Wait() // it holds seven of the eight that its platform can have
+		answered(t, post(h, byAccount+productTail, fill(bodyUnit-1)), 200, "success")
+		w := post(h, byAccount+productTail, fill(bodyUnit+1))
+		answered(t, w, 503, "retry later")
+		if w.Header().Get("Connection") != "close" {
+			t.Error("the reply waits for the rest of the body")
+		}
+		release := slow(t, h, 1, func(int) string { return byAccount + productTail })
+		turnedAway(t, h, byAccount+productTail, 100)
+		answered(t, post(h, byChannel+productTail, info), 200, "success") // has a share of its own
+		release()
+		close(end)
+		group.Wait()
+		answered(t, post(h, byAccount+productTail, fill(7*bodyUnit)), 200, "success")
+	})
+}
+
+// timed is a recorder that is told until when may be read.
+type timed struct {
+	*httptest.ResponseRecorder
+	from time.Time
+	due  []time.Duration
+}
+
+func (w *timed) SetReadDeadline(at time.Time) error {
+	if at.IsZero() {
+		w.due = append(w.due, 0)
+	} else {
+		w.due = append(w.due, at.Sub(w.from))
+	}
+	return nil
+}
+
+// A body has two seconds for its first 32 KiB, half a second more for each further, and none to
+// lose; when it is there, the clock stops.
+func TestBodiesHaveTheirTime(t *testing.T) {
+	const ms = time.Millisecond
+	info := sample(t, "product-info.json")
+	for name, test := range map[string]struct {
+		size int
+		want []time.Duration
+	}{
+		"small":    {len(info), []time.Duration{2000 * ms, 0}},
+		"a unit":   {bodyUnit - 1, []time.Duration{2000 * ms, 0}},
+		"three":    {3*bodyUnit - 1, []time.Duration{2000 * ms, 2500 * ms, 3000 * ms, 0}},
+		"too much": {maxBody + 1, []time.Duration{2000 * ms, 2500 * ms, 3000 * ms, 3500 * ms, 4000 * ms, 4500 * ms, 5000 * ms, 5500 * ms, 6000 * ms}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &timed{ResponseRecorder: httptest.NewRecorder(), from: time.Now()}
+				body := info + strings.Repeat(" ", test.size-len(info))
+				with(account(), nil).handler().ServeHTTP(w, httptest.NewRequest(http.MethodPost, byAccount+productTail, strings.NewReader(body)))
+				if !slices.Equal(w.due, test.want) {
+					t.Errorf("deadlines %v, want %v", w.due, test.want)
+				}
+			})
+		})
+	}
 }
 
 // One Channel that floods while nothing can be recorded has no more than its share of what its

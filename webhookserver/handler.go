@@ -30,25 +30,39 @@ type handler struct {
 	recorder  Recorder
 	proxies   []netip.Prefix
 	door      *door
-	// lines about pushes that were not accepted, by platform and whether they may come again.
+	guesses   *guesses
+	// firstUnit of a body has so long to come.
+	firstUnit time.Duration
+	// lines about pushes that were not accepted, by platform and what became of them.
 	lines map[sort]*quiet.Lines
 }
 
 // sort of a log line.
 type sort struct {
 	platform v1alpha1.Platform
-	retry    bool
+	tells    tells
 }
+
+// tells is what a line is about.
+type tells int
+
+const (
+	ofRefused tells = iota // will never be accepted
+	ofRetried              // could not be recorded, and may come again
+	ofSlowed               // was not looked at, and may come again
+)
 
 // NewHandler serves the push paths: /api/webhooks/<platform>/<tail>, where the account
 // stands in the push, and /api/channels/<namespace>/<name>/<tail>, where the path names
 // the Channel. Any other path is 404, without a redirect.
 func NewHandler(o Options) http.Handler {
 	h := &handler{receivers: o.Receivers, accounts: o.Accounts, recorder: o.Recorder, proxies: o.TrustedProxies,
-		door: newDoor(cmp.Or(o.inHand, maxInHand)), lines: map[sort]*quiet.Lines{}}
+		door: newDoor(cmp.Or(o.inHand, maxInHand)), guesses: newGuesses(), firstUnit: cmp.Or(o.firstUnit, firstUnit), lines: map[sort]*quiet.Lines{}}
 	mux := http.NewServeMux()
 	for name, receiver := range o.Receivers {
-		h.lines[sort{name, true}], h.lines[sort{name, false}] = quiet.New(time.Second, lineBurst), quiet.New(time.Second, lineBurst)
+		for _, about := range []tells{ofRefused, ofRetried, ofSlowed} {
+			h.lines[sort{name, about}] = quiet.New(time.Second, lineBurst)
+		}
 		for _, tail := range receiver.Paths() {
 			mux.HandleFunc("POST "+WebhookPath(name, tail), func(w http.ResponseWriter, r *http.Request) {
 				h.serve(w, r, route{receiver: receiver, platform: name, tail: tail})
@@ -137,29 +151,47 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, at route) {
 	_, _ = w.Write(reply.Body)
 }
 
-// admit receives a push if there is room for it. One that is not received is not read either:
-// its connection ends with the reply, which would otherwise wait for the rest.
+// admit receives a push if there is room for it.
 func (h *handler) admit(w http.ResponseWriter, r *http.Request, at route) result {
-	leave, admitted := h.door.enter(at, r)
+	in, admitted := h.door.enter(at)
 	if !admitted {
-		w.Header().Set("Connection", "close")
-		return result{kind: "unknown"}.refuse(platform.OutcomeRetry, errCrowd)
+		return unread(w, platform.OutcomeRetry, errCrowd)
 	}
-	defer leave()
-	return h.receive(w, r, at)
+	defer in.leave()
+	body, err := h.read(w, r, in)
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return unread(w, platform.OutcomeTooLarge, err)
+	}
+	if err != nil {
+		return unread(w, platform.OutcomeRetry, err)
+	}
+	return h.receive(r, at, body)
+}
+
+// unknown is the type of a push that nothing is known of.
+const unknown = "unknown"
+
+// unread is a push that is not read to its end: its connection ends with the reply, which would
+// otherwise wait for the rest.
+func unread(w http.ResponseWriter, outcome platform.Outcome, err error) result {
+	w.Header().Set("Connection", "close")
+	return result{kind: unknown}.refuse(outcome, err)
+}
+
+// read reads the body of a push in hand.
+func (h *handler) read(w http.ResponseWriter, r *http.Request, in *visit) ([]byte, error) {
+	arriving := in.arrive(w, r.Body, h.firstUnit)
+	body, err := io.ReadAll(http.MaxBytesReader(w, io.NopCloser(arriving), maxBody))
+	if err == nil {
+		_ = arriving.conn.SetReadDeadline(time.Time{}) // recording takes its own time
+	}
+	return body, err
 }
 
 // receive checks in this order: size, route (done), channel, sender, content; then it
 // has the fact recorded.
-func (h *handler) receive(w http.ResponseWriter, r *http.Request, at route) result {
-	got := result{kind: "unknown"}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return got.refuse(platform.OutcomeTooLarge, err)
-	}
-	if err != nil {
-		return got.refuse(platform.OutcomeRetry, err)
-	}
+func (h *handler) receive(r *http.Request, at route, body []byte) result {
+	got := result{kind: unknown}
 	push := platform.Push{Path: at.tail, Query: r.URL.Query(), Header: r.Header, Body: body, ReceivedAt: time.Now()}
 	message, err := at.receiver.Open(push)
 	if err != nil {
@@ -330,21 +362,39 @@ func (h *handler) account(at route, message platform.Message) (*accounts.Account
 	return account, err
 }
 
-// checkSender has the signature and the Channel's guard checked. Where the platform signs
-// nothing the push still counts as a hint: it makes us ask, and only the answer counts.
-// Where it does and this push cannot be proven so, the guard must prove it.
+// checkSender has the sender proven, as far as can be, unless somebody at its address has
+// guessed wrong too often. A right signature counts all the same: nobody guesses one.
 func (h *handler) checkSender(r *http.Request, at route, push platform.Push, account *accounts.Account, message platform.Message) error {
 	proof, err := message.Verify(account.Holder)
-	if err != nil {
+	if err != nil && !errors.Is(err, platform.ErrForged) {
 		return err
 	}
-	if !account.Guard.Admits(sealing.NewSecret(push.Query.Get("token")), h.sender(r)) {
-		return fmt.Errorf("%w: the token or the address is not the Channel's (spec.receive)", platform.ErrForged)
+	who := h.guesser(r, account)
+	signed := err == nil && proof == platform.ProofSigned
+	if !signed && !h.guesses.allow(who) {
+		return errSlowed
 	}
+	if err == nil && !account.Guard.Admits(sealing.NewSecret(push.Query.Get("token")), h.sender(r)) {
+		err = fmt.Errorf("%w: the token or the address is not the Channel's (spec.receive)", platform.ErrForged)
+	}
+	if err != nil {
+		h.guesses.miss(who)
+		return err
+	}
+	if signed || account.Guard.Proves() {
+		h.guesses.hit(who)
+	}
+	return suffices(proof, at, account.Guard)
+}
+
+// suffices reports whether what is proven of a sender is enough. Where the platform signs
+// nothing the push still counts as a hint: it makes us ask, and only the answer counts. Where it
+// does and this push cannot be proven so, the guard must prove it.
+func suffices(proof platform.Proof, at route, guard accounts.Guard) error {
 	switch {
-	case proof == platform.ProofMissing && (at.channel == nil || !account.Guard.Proves()):
+	case proof == platform.ProofMissing && (at.channel == nil || !guard.Proves()):
 		return fmt.Errorf("%w: it carries none, and passes only on the Channel's own path with a token or CIDRs in spec.receive", platform.ErrForged)
-	case proof == platform.ProofUnchecked && !account.Guard.Proves():
+	case proof == platform.ProofUnchecked && !guard.Proves():
 		return errUnchecked
 	}
 	return nil
@@ -377,7 +427,7 @@ func (h *handler) trusts(address netip.Addr) bool {
 }
 
 // lineBurst is how many lines about pushes that were not accepted come at once; then one a
-// second, for each platform and for each of the two sorts.
+// second, for each platform and for each of the three sorts.
 const lineBurst = 20
 
 // observe counts every push and says in one line why one was not accepted; never what
@@ -392,8 +442,11 @@ func (h *handler) observe(r *http.Request, at route, got result, took time.Durat
 	if got.outcome.Accepted() {
 		return
 	}
-	retry := got.outcome == platform.OutcomeRetry
-	leftOut, allowed := h.lines[sort{at.platform, retry}].Next()
+	about := got.tells()
+	if about == ofSlowed {
+		slowed.WithLabelValues(channel).Inc()
+	}
+	leftOut, allowed := h.lines[sort{at.platform, about}].Next()
 	if !allowed {
 		return
 	}
@@ -402,9 +455,20 @@ func (h *handler) observe(r *http.Request, at route, got result, took time.Durat
 	if leftOut > 0 {
 		log = log.WithValues("linesLeftOut", leftOut)
 	}
-	if retry {
+	if about == ofRetried {
 		log.Error(got.err, "push not recorded: asked the platform to send it again")
 		return
 	}
 	log.Info("push refused", "why", fmt.Sprint(got.err))
+}
+
+// tells what a line about it would be about.
+func (r result) tells() tells {
+	switch {
+	case errors.Is(r.err, errSlowed):
+		return ofSlowed
+	case r.outcome == platform.OutcomeRetry:
+		return ofRetried
+	}
+	return ofRefused
 }

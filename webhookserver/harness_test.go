@@ -239,6 +239,8 @@ func counted(t *testing.T) map[string]float64 {
 			case "channel_operator_pushes_total":
 				key := strings.Join([]string{labels["platform"], labels["channel"], labels["type"], labels["outcome"]}, "|")
 				got[key] = metric.GetCounter().GetValue()
+			case "channel_operator_pushes_slowed_total":
+				got["slowed "+labels["channel"]] = metric.GetCounter().GetValue()
 			case "channel_operator_push_reply_seconds":
 				got["replies "+labels["platform"]] = float64(metric.GetHistogram().GetSampleCount())
 			}

@@ -13,9 +13,14 @@ var (
 		Help:    "Time from a push's first byte to its reply, in seconds.",
 		Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
 	}, []string{"platform"})
+
+	slowed = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "channel_operator_pushes_slowed_total",
+		Help: "Pushes to be sent again that were not looked at, because wrong tokens or signatures came from their address, by channel.",
+	}, []string{"channel"})
 )
 
 // Collectors are the metrics of this package, for the registry of the process.
 func Collectors() []prometheus.Collector {
-	return []prometheus.Collector{pushes, replySeconds}
+	return []prometheus.Collector{pushes, replySeconds, slowed}
 }

@@ -198,6 +198,31 @@ func TestTricklersAreCutOff(t *testing.T) {
 	server.succeeds(t)
 }
 
+// A body that comes too slowly is cut off by its own clock, long before the request's; what it
+// had taken is there again at once.
+func TestSlowBodiesHaveLittleTime(t *testing.T) {
+	for name, test := range map[string]struct{ head, piece string }{
+		"chunked":    {head("Transfer-Encoding: chunked"), "1\r\nx\r\n"},
+		"one length": {head("Content-Length: 200000"), "x"},
+		"nothing":    {head("Content-Length: 200000"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := serve(t, with(account(), nil).options().Crowded(2).Impatient(200*time.Millisecond))
+			conn := server.dial(t)
+			if _, err := io.WriteString(conn, test.head); err != nil {
+				t.Fatal(err)
+			}
+			if test.piece != "" {
+				go trickle(conn, test.piece)
+			}
+			if statuses := whole(t, conn); len(statuses) > 1 || len(statuses) == 1 && statuses[0] != http.StatusServiceUnavailable {
+				t.Errorf("answered %v", statuses)
+			}
+			server.succeeds(t)
+		})
+	}
+}
+
 // Bodies that are more than they may be are refused as soon as that is known.
 func TestEndlessBodies(t *testing.T) {
 	for name, test := range map[string]struct{ head, piece string }{

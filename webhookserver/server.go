@@ -74,6 +74,7 @@ type Options struct {
 	// What follows is for tests; 0 is what there is otherwise.
 	inHand                               int64
 	headerTimeout, timeout, replyTimeout time.Duration
+	firstUnit                            time.Duration
 }
 
 // New makes a server that the manager runs on every replica: it is started before the

@@ -17,23 +17,23 @@ import (
 
 func TestServerIsBoundedInEveryWay(t *testing.T) {
 	server := webhookserver.New(with(account(), nil).options())
-	for name, timeout := range map[string]time.Duration{
-		"ReadHeaderTimeout": server.Server.ReadHeaderTimeout,
-		"ReadTimeout":       server.Server.ReadTimeout,
-		"WriteTimeout":      server.Server.WriteTimeout,
-		"IdleTimeout":       server.Server.IdleTimeout,
-		"ShutdownTimeout":   *server.ShutdownTimeout,
+	for name, timeout := range map[string]struct{ got, want time.Duration }{
+		"ReadHeaderTimeout": {server.Server.ReadHeaderTimeout, 5 * time.Second},
+		"ReadTimeout":       {server.Server.ReadTimeout, 8 * time.Second},
+		"WriteTimeout":      {server.Server.WriteTimeout, 15 * time.Second},
+		"IdleTimeout":       {server.Server.IdleTimeout, 90 * time.Second},
+		"ShutdownTimeout":   {*server.ShutdownTimeout, 15 * time.Second},
 	} {
-		if timeout <= 0 || timeout > 2*time.Minute {
-			t.Errorf("%s = %s", name, timeout)
+		if timeout.got != timeout.want {
+			t.Errorf("%s = %s, want %s as docs/operations.md says", name, timeout.got, timeout.want)
 		}
 	}
 	// Reading takes its time, then recording: the reply must still be possible.
 	if s := server.Server; s.WriteTimeout < s.ReadTimeout+4*time.Second {
 		t.Errorf("WriteTimeout = %s cuts off a reply after a slow body", s.WriteTimeout)
 	}
-	if n := server.Server.MaxHeaderBytes; n <= 0 || n > 1<<20 {
-		t.Errorf("MaxHeaderBytes = %d", n)
+	if n := server.Server.MaxHeaderBytes; n != 64<<10 {
+		t.Errorf("MaxHeaderBytes = %d, want 64 KiB as docs/operations.md says", n)
 	}
 }
 

@@ -119,6 +119,12 @@ type ChannelReceive struct {
 	// +kubebuilder:validation:items:MaxLength=43
 	// +kubebuilder:validation:XValidation:rule="self.all(c, isCIDR(c))",message="each of allowedCIDRs must be a CIDR such as 203.0.113.0/24"
 	AllowedCIDRs []string `json:"allowedCIDRs,omitempty"`
+
+	// acceptUnproven accepts pushes that nothing proves, of a platform that signs none,
+	// where the manager's --require-proof is set: anybody can then have objects made that
+	// do not exist, and have us ask the platform.
+	// +optional
+	AcceptUnproven bool `json:"acceptUnproven,omitempty"`
 }
 
 // ChannelSealing says to whom secrets in pushes are encrypted.
@@ -416,7 +422,8 @@ type ChannelNotice struct {
 	// +kubebuilder:validation:MaxLength=128
 	ID string `json:"id,omitempty"`
 
-	// count of the pushes of this kind about this subject.
+	// count of the pushes of this kind about this subject. A copy of the newest does not
+	// count; a copy of one before it may count again.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	Count int64 `json:"count,omitempty"`

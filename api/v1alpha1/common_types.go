@@ -66,6 +66,8 @@ const (
 	ReasonEndpointNotAllowed = "EndpointNotAllowed"
 	// ReasonPlatformNotSupported: this manager has no adapter for the platform.
 	ReasonPlatformNotSupported = "PlatformNotSupported"
+	// ReasonSenderNotProven: nothing would prove who sends the account's pushes, and the manager wants it proven.
+	ReasonSenderNotProven = "SenderNotProven"
 	// ReasonSealingInvalid: the sealing recipients or the sealing Secret do not parse.
 	ReasonSealingInvalid = "SealingInvalid"
 	// ReasonCodesNeeded: the platform waits for codes that nobody has named yet.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -49,6 +50,9 @@ const (
 	asApply = "application/apply-patch+yaml" // JSON is YAML
 )
 
+// metadataOnly is what the ledger asks for in answer to a write: it is the least there is.
+const metadataOnly = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+
 // statusError is an answer that is no success.
 type statusError struct {
 	code int
@@ -65,6 +69,15 @@ func (a *api) send(ctx context.Context, method, path, contentType string, body [
 	}
 	defer func() { _ = response.Body.Close() }()
 	_, err = io.Copy(io.Discard, response.Body)
+	return err
+}
+
+// remove deletes an object, if it is there.
+func (a *api) remove(ctx context.Context, path string) error {
+	err := a.send(ctx, http.MethodDelete, path, "", nil)
+	if status, ok := errors.AsType[*statusError](err); ok && status.code == http.StatusNotFound {
+		return nil
+	}
 	return err
 }
 
@@ -93,6 +106,7 @@ func (a *api) do(ctx context.Context, method, path, contentType string, body []b
 	}
 	if contentType != "" {
 		request.Header.Set("Content-Type", contentType)
+		request.Header.Set("Accept", metadataOnly)
 	}
 	response, err := a.http.Do(request)
 	if err != nil {

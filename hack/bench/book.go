@@ -183,6 +183,30 @@ func (s *stack) drained(ctx context.Context, most time.Duration) (took time.Dura
 	return time.Since(start), aside, err
 }
 
+// caughtUp waits until controllers that have just been started have looked at all there is,
+// and have nothing more to do. Before their caches are filled they have nothing to do either.
+func (s *stack) caughtUp(ctx context.Context) error {
+	return until(ctx, settleTimeout, func(ctx context.Context) error {
+		for kind, controller := range map[string]string{products: "productsync", orders: "ordervoucher"} {
+			there, err := s.api.count(ctx, kind)
+			if err != nil {
+				return err
+			}
+			if there == 0 {
+				continue
+			}
+			looks, err := s.gauge(ctx, "controller_runtime_reconcile_total", fmt.Sprintf("controller=%q", controller))
+			if err == nil && int(looks) < there {
+				err = fmt.Errorf("%v of %d %s were looked at", looks, there, kind)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return s.idle(ctx, settleTimeout)
+	})
+}
+
 // idle waits until the controllers have nothing to do.
 func (s *stack) idle(ctx context.Context, most time.Duration) error {
 	return until(ctx, most, func(ctx context.Context) error {

@@ -36,10 +36,13 @@ func (b *bench) burstSection(ctx context.Context, s *stack) error {
 			return err
 		}
 	}
+	if err := plain.clear(ctx); err != nil {
+		return err
+	}
 	if err := s.startController(ctx); err != nil {
 		return err
 	}
-	if err := errors.Join(s.makeProducts(ctx, b.plan.pool), s.idle(ctx, settleTimeout)); err != nil {
+	if err := errors.Join(s.makeProducts(ctx, b.plan.pool), s.caughtUp(ctx)); err != nil {
 		return err
 	}
 	ceiling := plain.ceilings[patchProducts].PerSecond.Median

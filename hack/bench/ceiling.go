@@ -34,10 +34,11 @@ type raw struct {
 	api   *api
 	t     *templates
 	clock *clock
-	// Objects made so far: ids are never used twice.
-	products, orders int
-	ceilings         map[string]*Ceiling
-	names            []string
+	// Objects made so far: ids are never used twice. cleared of them are gone again.
+	products, orders               int
+	clearedProducts, clearedOrders int
+	ceilings                       map[string]*Ceiling
+	names                          []string
 }
 
 func newRaw(a *api, t *templates) *raw {
@@ -200,6 +201,22 @@ func (r *raw) warmUp(ctx context.Context, duration time.Duration) error {
 	made, _, err := aside.measure(ctx, createProducts, duration, r.creating(products, r.products, false))
 	r.products += made
 	return err
+}
+
+// clear deletes what it made: a manager with controllers would have to settle all of it first.
+func (r *raw) clear(ctx context.Context) error {
+	group, together := errgroup.WithContext(ctx)
+	group.SetLimit(rawWorkers)
+	remove := func(kind, id string) {
+		group.Go(func() error { return r.api.remove(together, collection(kind, objectName(id))) })
+	}
+	for ; r.clearedProducts < r.products; r.clearedProducts++ {
+		remove(products, rawProductID(r.clearedProducts))
+	}
+	for ; r.clearedOrders < r.orders; r.clearedOrders++ {
+		remove(orders, rawOrderID(r.clearedOrders))
+	}
+	return group.Wait()
 }
 
 // fewestDistinct is how many objects there must be at least, so that no two of the workers

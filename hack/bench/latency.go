@@ -29,6 +29,9 @@ func (b *bench) latencySection(ctx context.Context, s *stack) error {
 		if err != nil {
 			return err
 		}
+		if err := plain.clear(ctx); err != nil {
+			return err
+		}
 		all, err := r.latencyRound(ctx, ceilings)
 		if err != nil {
 			return err
@@ -63,7 +66,7 @@ func (r *receiver) latencyRound(ctx context.Context, ceilings map[string]float64
 		return nil, err
 	}
 	defer r.stopManager()
-	if err := r.idle(ctx, settleTimeout); err != nil {
+	if err := r.caughtUp(ctx); err != nil {
 		return nil, err
 	}
 	var all []lag

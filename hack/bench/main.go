@@ -2,7 +2,7 @@
 // in one run, and says everything as a ratio of the two. It runs the real thing: etcd and
 // kube-apiserver with their data on a disk, and bin/manager; only the platform is a fake.
 //
-//	go run ./hack/bench                      everything: about half an hour on two cores
+//	go run ./hack/bench                      everything: about 20 minutes on two cores
 //	go run ./hack/bench -quick               a smoke run of everything, whose figures mean nothing
 //	go run ./hack/bench -sections 3 -out DIR one section
 //
@@ -49,9 +49,9 @@ type plan struct {
 
 var fullPlan = plan{
 	raw: 2 * time.Second, load: 2 * time.Second, mostNew: 5000,
-	unlimited: 10 * time.Second, pool: 5000,
+	unlimited: 8 * time.Second, pool: 1000,
 	burst: 30 * time.Second, pause: 3 * time.Second, paused: 10 * time.Second, kill: 15 * time.Second, killed: 20 * time.Second,
-	drain: 4 * time.Minute, latency: 8 * time.Second,
+	drain: 4 * time.Minute, latency: 6 * time.Second,
 	sizes: []int{10_000, 100_000}, resync: 150 * time.Second,
 }
 

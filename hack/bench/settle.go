@@ -23,11 +23,16 @@ func (b *bench) settleSection(ctx context.Context, s *stack) error {
 		return err
 	}
 	s.front.answerIn(platformDelay)
-	plain, r := newRaw(s.api, t), newReceiver(s, b.plan)
+	plan := b.plan
+	plan.load = plan.loadOf(manyConnections) // a status takes far longer than a push
+	plain, r := newRaw(s.api, t), newReceiver(s, plan)
 	for n := range b.rounds {
 		b.say("round %d of %d", n+1, b.rounds)
 		ceilings, err := plain.round(ctx, b.plan.raw, true, true)
 		if err != nil {
+			return err
+		}
+		if err := plain.clear(ctx); err != nil {
 			return err
 		}
 		if err := r.settleRound(ctx, ceilings); err != nil {
@@ -44,7 +49,7 @@ func (r *receiver) settleRound(ctx context.Context, ceilings map[string]float64)
 	}
 	defer r.stopManager()
 	// No warm-up: what it leaves would take minutes to settle, and does more of one.
-	if err := r.idle(ctx, settleTimeout); err != nil {
+	if err := r.caughtUp(ctx); err != nil {
 		return err
 	}
 	for _, load := range []workload{

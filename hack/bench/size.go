@@ -114,7 +114,7 @@ func (b *bench) passes(s *stack) func(context.Context, *Size) error {
 			return err
 		}
 		size.ReadySeconds = time.Since(start).Seconds()
-		if err := s.lookedAt(ctx, size.Products); err != nil {
+		if err := s.caughtUp(ctx); err != nil {
 			return err
 		}
 		size.PassSeconds = time.Since(start).Seconds()
@@ -138,20 +138,6 @@ func (b *bench) passes(s *stack) func(context.Context, *Size) error {
 // writesOfObjects are those of products and orders: the Channel's own status follows its
 // spec, which this section changes.
 func writesOfObjects(r requests) int { return r.ByKind[products] + r.ByKind[orders] }
-
-// lookedAt waits until the controller has looked at so many products, and has no more to do.
-func (s *stack) lookedAt(ctx context.Context, n int) error {
-	return until(ctx, settleTimeout, func(ctx context.Context) error {
-		looks, err := s.gauge(ctx, "controller_runtime_reconcile_total", `controller="productsync"`)
-		if err == nil && int(looks) < n {
-			err = fmt.Errorf("%v of %d products were looked at", looks, n)
-		}
-		if err != nil {
-			return err
-		}
-		return s.idle(ctx, settleTimeout)
-	})
-}
 
 // Intervals between looks without news: the first asks for all products at once, the other
 // for none.

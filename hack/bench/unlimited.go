@@ -26,6 +26,9 @@ func (b *bench) unlimitedSection(ctx context.Context, s *stack) error {
 			if err != nil {
 				return err
 			}
+			if err := plain.clear(ctx); err != nil {
+				return err
+			}
 			if err := r.unlimitedRound(ctx, controllers, ceilings[patchProducts]); err != nil {
 				return err
 			}
@@ -55,8 +58,8 @@ func (r *receiver) unlimitedRound(ctx context.Context, controllers bool, ceiling
 			return err
 		}
 	}
-	if controllers { // what the plain client and a standby left is not to be measured
-		if err := r.idle(ctx, settleTimeout); err != nil {
+	if controllers { // what a standby left is not to be measured
+		if err := r.caughtUp(ctx); err != nil {
 			return err
 		}
 	}

@@ -60,7 +60,7 @@ func (r *Registry) build(ctx context.Context, channel *v1alpha1.Channel, from *s
 	if err := account.addSettings(adapter, channel.Spec); err != nil {
 		return nil, err
 	}
-	for _, step := range []func(context.Context, *v1alpha1.Channel, *source, *Account) error{r.addSealer, r.addGuard, r.addClient} {
+	for _, step := range []func(context.Context, *v1alpha1.Channel, *source, *Account) error{r.addSealer, r.addGuard, r.checkProof, r.addClient} {
 		err := step(ctx, channel, from, account)
 		if _, missing := errors.AsType[noRights](err); missing {
 			r.lock(account)
@@ -213,6 +213,19 @@ func (r *Registry) addGuard(ctx context.Context, channel *v1alpha1.Channel, from
 		message := fmt.Sprintf("Secret %s has no key %s with a push token: no push can be accepted; create it or drop spec.receive.tokenSecretRef", ref.Name, ref.Key)
 		account.Unreadable = errors.New(message)
 		account.setProblem(v1alpha1.ReasonCredentialsMissing, message)
+	}
+	return nil
+}
+
+// checkProof stops receiving where nothing would prove who sends a push, if that is not allowed.
+// What is pushed meanwhile is to be sent again: somebody has to say how it is to be proven.
+func (r *Registry) checkProof(_ context.Context, channel *v1alpha1.Channel, _ *source, account *Account) error {
+	unproven := r.requireProof && !channel.Spec.Receive.AcceptUnproven && !account.Guard.Proves() && !r.adapters[channel.Spec.Platform].SignsPushes()
+	if unproven && account.Unreadable == nil {
+		message := fmt.Sprintf("platform %s signs no pushes, and spec.receive has neither a token nor CIDRs that would prove who sends them: no push is accepted; "+
+			"set spec.receive.tokenSecretRef or allowedCIDRs (wider than /8, or /16 of IPv6, proves nothing), or, if anybody may push, acceptUnproven", channel.Spec.Platform)
+		account.Unreadable = errors.New(message)
+		account.setProblem(v1alpha1.ReasonSenderNotProven, message)
 	}
 	return nil
 }

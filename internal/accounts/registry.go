@@ -43,6 +43,9 @@ type Options struct {
 	AllowPrivate bool
 	// Namespaces are those that Channels are in; empty: any may have some.
 	Namespaces []string
+	// RequireProof refuses pushes whose sender nothing can prove, unless their Channel says that
+	// it accepts them.
+	RequireProof bool
 	// Copy is where what is known is kept for a start without the API server; nil: nowhere.
 	Copy *Copy
 }
@@ -55,6 +58,7 @@ type Registry struct {
 	writer       client.Writer
 	roundTripper http.RoundTripper
 	allowPrivate bool
+	requireProof bool
 	copy         *Copy
 	namespaces   []string
 	secrets      *secretWatch
@@ -101,7 +105,7 @@ type entry struct {
 func NewRegistry(o Options) *Registry {
 	return &Registry{
 		adapters: o.Adapters, channels: o.Channels, reader: o.Secrets, writer: o.Writer,
-		roundTripper: o.RoundTripper, allowPrivate: o.AllowPrivate, copy: o.Copy, namespaces: o.Namespaces,
+		roundTripper: o.RoundTripper, allowPrivate: o.AllowPrivate, requireProof: o.RequireProof, copy: o.Copy, namespaces: o.Namespaces,
 		secrets: &secretWatch{namespaces: map[string]*watchedNamespace{}}, changed: make(chan struct{}, 1),
 		loading: map[types.NamespacedName]*turn{},
 		byName:  map[types.NamespacedName]*entry{}, byID: map[accountID]map[types.NamespacedName]*entry{},

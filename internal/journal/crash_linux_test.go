@@ -122,7 +122,7 @@ func (w *writer) change(what string, id int64) {
 		case "delete":
 			return w.j.Delete(seq)
 		case "aside":
-			return w.j.SetAside(seq, fmt.Sprint(id))
+			return w.j.SetAside(map[uint64]string{seq: fmt.Sprint(id)})
 		default:
 			return w.j.Restore(seq)
 		}

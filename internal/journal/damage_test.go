@@ -176,7 +176,7 @@ func sample(t *testing.T, dir string) (want, before []string) {
 			}
 		}
 		if i%20 == 10 {
-			if err := j.SetAside(uint64(i), "because of "+fmt.Sprint(i)); err != nil {
+			if err := j.SetAside(map[uint64]string{uint64(i): "because of " + fmt.Sprint(i)}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -11,7 +11,9 @@ type index struct {
 	entries map[uint64]entry
 	waiting map[string][]uint64 // of each object the numbers, ascending; never empty
 	asides  map[uint64]string   // the reasons
-	bytes   int64
+	// byAge are the numbers of all that wait, ascending, and of some that do not any more.
+	byAge []uint64
+	bytes int64
 	// group names the group of an object; nil: there are none.
 	group  func(object string) string
 	groups map[string]Use // never zero
@@ -23,6 +25,9 @@ type entry struct {
 	at     int64 // Unix nanoseconds
 	size   int64 // of object and data
 }
+
+// fewGone is how many numbers of what is gone cost nothing worth speaking of.
+const fewGone = 1024
 
 func (e entry) cost() int64 { return e.size + entryCost }
 
@@ -76,7 +81,22 @@ func (x *index) wait(seq uint64) {
 	seqs := x.waiting[object]
 	at, _ := slices.BinarySearch(seqs, seq)
 	x.waiting[object] = slices.Insert(seqs, at, seq)
+	x.byAge = append(x.byAge, seq)
 	x.count(object, Use{Records: 1})
+}
+
+// waits reports whether a record is there, and not set aside.
+func (x *index) waits(seq uint64) bool {
+	_, there := x.entries[seq]
+	_, aside := x.asides[seq]
+	return there && !aside
+}
+
+// forget takes from byAge what does not wait any more, when that is most of it.
+func (x *index) forget() {
+	if len(x.byAge) > 2*(len(x.entries)-len(x.asides))+fewGone {
+		x.byAge = slices.DeleteFunc(x.byAge, func(seq uint64) bool { return !x.waits(seq) })
+	}
 }
 
 func (x *index) unwait(seq uint64) {
@@ -107,6 +127,7 @@ func (x *index) remove(seqs []uint64) {
 		x.weigh(e.object, -e.cost()-int64(len(x.asides[seq])))
 		delete(x.asides, seq)
 		delete(x.entries, seq)
+		x.forget()
 	}
 }
 
@@ -119,6 +140,7 @@ func (x *index) setAside(seq uint64, reason string) bool {
 	x.unwait(seq)
 	x.weigh(e.object, int64(len(reason)-len(x.asides[seq])))
 	x.asides[seq] = reason
+	x.forget()
 	return true
 }
 
@@ -130,6 +152,8 @@ func (x *index) restore(seqs []uint64) {
 			x.wait(seq)
 		}
 	}
+	slices.Sort(x.byAge)
+	x.byAge = slices.Compact(x.byAge)
 }
 
 func (x *index) first(object string, limit int) []uint64 {
@@ -162,14 +186,11 @@ func (x *index) listAsides() []Aside {
 
 // oldest is when the first waiting record was put.
 func (x *index) oldest() time.Time {
-	var first uint64
-	for _, seqs := range x.waiting {
-		if first == 0 || seqs[0] < first {
-			first = seqs[0]
-		}
+	for len(x.byAge) > 0 && !x.waits(x.byAge[0]) {
+		x.byAge = x.byAge[1:]
 	}
-	if first == 0 {
+	if len(x.byAge) == 0 {
 		return time.Time{}
 	}
-	return time.Unix(0, x.entries[first].at)
+	return time.Unix(0, x.entries[x.byAge[0]].at)
 }

@@ -114,7 +114,7 @@ func TestAsidesAreKeptUntilRestoredOrDeleted(t *testing.T) {
 		put(t, j, "x", data)
 	}
 	before := j.Stats().Bytes
-	if err := errors.Join(j.SetAside(1, "too long"), j.SetAside(2, "first"), j.SetAside(2, "quota"), j.SetAside(99, "not there")); err != nil {
+	if err := errors.Join(j.SetAside(map[uint64]string{1: "too long", 2: "first", 99: "not there"}), j.SetAside(map[uint64]string{2: "quota"})); err != nil {
 		t.Fatal(err)
 	}
 	_ = j.Close()
@@ -172,7 +172,7 @@ func TestPutIsBounded(t *testing.T) {
 	if err := j.Put(t.Context(), "x", nil); !errors.Is(err, journal.ErrFull) {
 		t.Errorf("reopened, the journal is not full: %v", err)
 	}
-	if err := j.SetAside(2, "even when it is full"); err != nil {
+	if err := j.SetAside(map[uint64]string{2: "even when it is full"}); err != nil {
 		t.Error(err)
 	}
 	if err := j.Delete(1, 2); err != nil {
@@ -305,7 +305,7 @@ func TestWakeTellsOfRecords(t *testing.T) {
 	put(t, j, "x", "1")
 	put(t, j, "x", "2")
 	want(t, "woken by Puts", []bool{woken(j), woken(j)}, []bool{true, false})
-	_ = j.SetAside(1, "")
+	_ = j.SetAside(map[uint64]string{1: ""})
 	_ = j.Delete(2)
 	want(t, "woken by what goes", woken(j), false)
 	_ = j.Restore(1)
@@ -336,7 +336,7 @@ func TestCloseWaitsAndThenRefuses(t *testing.T) {
 		t.Error(err)
 	}
 	for call, err := range map[string]error{
-		"Put": j.Put(t.Context(), "x", nil), "Of": err, "Delete": j.Delete(1), "SetAside": j.SetAside(1, ""), "Restore": j.Restore(1), "Close": j.Close(),
+		"Put": j.Put(t.Context(), "x", nil), "Of": err, "Delete": j.Delete(1), "SetAside": j.SetAside(map[uint64]string{1: ""}), "Restore": j.Restore(1), "Close": j.Close(),
 	} {
 		if !errors.Is(err, journal.ErrClosed) {
 			t.Errorf("%s: %v", call, err)
@@ -357,21 +357,56 @@ func TestPutEndsWithItsContext(t *testing.T) {
 		t.Error(err)
 	}
 	want(t, "records", j.Stats().Records, 0)
-	// The disk does not answer; what is not acknowledged may be written all the same, and counts.
+	// The disk does not answer. However many give up, nothing of them stays: no memory, and no room.
 	release := j.Block()
-	for range 20 {
+	var stays errgroup.Group
+	stays.Go(func() error { return j.Put(t.Context(), "x", []byte("1")) })
+	for j.Queued() == 0 {
+		runtime.Gosched()
+	}
+	for range 40 {
 		short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		if err := j.Put(short, "x", []byte("1")); !errors.Is(err, context.DeadlineExceeded) {
+		if err := j.Put(short, "x", []byte("2")); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
 		cancel()
 	}
-	if err := j.Put(t.Context(), "x", []byte("1")); !errors.Is(err, journal.ErrFull) {
+	want(t, "waiting for the disk", j.Queued(), 1)
+	release()
+	if err := stays.Wait(); err != nil {
+		t.Error(err)
+	}
+	_ = j.Close()
+	want(t, "records", of(t, open(t, options), "x"), []string{"1"})
+}
+
+// What is being written when its caller gives up is written all the same, and counts until then.
+func TestWhatIsBeingWrittenIsNotTakenBack(t *testing.T) {
+	options := journal.Options{Dir: t.TempDir(), MaxBytes: 2 + journal.EntryCost}
+	j := open(t, options)
+	queued := func(n int) {
+		for j.Queued() < n {
+			runtime.Gosched()
+		}
+	}
+	first, second, gaveUp := j.Block(), make(chan func()), make(chan error)
+	go func() { second <- j.Block() }()
+	queued(1)
+	ctx, giveUp := context.WithCancel(t.Context())
+	go func() { gaveUp <- j.Put(ctx, "x", []byte("1")) }()
+	queued(2)
+	first()
+	release := <-second // it is at work, and the Put goes with it
+	giveUp()
+	if err := <-gaveUp; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if err := j.Put(t.Context(), "x", []byte("2")); !errors.Is(err, journal.ErrFull) {
 		t.Error(err)
 	}
 	release()
 	_ = j.Close() // waits for those whose callers did not
-	want(t, "records", open(t, options).Stats().Records, 20)
+	want(t, "records", of(t, open(t, options), "x"), []string{"1"})
 }
 
 func TestDataIsCopied(t *testing.T) {
@@ -481,7 +516,7 @@ func TestALargeFileWithLittleInItIsWrittenAnew(t *testing.T) {
 	}
 	put(t, j, "x", "kept")
 	put(t, j, "x", "aside")
-	if err := errors.Join(j.SetAside(102, "why"), j.Delete(seqs...), j.Close()); err != nil {
+	if err := errors.Join(j.SetAside(map[uint64]string{102: "why"}), j.Delete(seqs...), j.Close()); err != nil {
 		t.Fatal(err)
 	}
 	before := size()

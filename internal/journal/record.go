@@ -121,18 +121,23 @@ func remove(tx *bbolt.Tx, seqs []uint64) error {
 	})
 }
 
-func setAside(tx *bbolt.Tx, seq uint64, reason string) error {
+func setAside(tx *bbolt.Tx, reasons map[uint64]string) error {
+	records, asides := tx.Bucket(bucketRecords), tx.Bucket(bucketAsides)
 	return tallied(tx, func(t *tally) error {
-		asides := tx.Bucket(bucketAsides)
-		if tx.Bucket(bucketRecords).Get(key(seq)) == nil {
-			return nil
+		for seq, reason := range reasons {
+			if records.Get(key(seq)) == nil {
+				continue
+			}
+			if err := t.drop(asides, seq); err != nil {
+				return err
+			}
+			value := append(make([]byte, sumSize), reason...)
+			t.add(seal(key(seq), value))
+			if err := asides.Put(key(seq), value); err != nil {
+				return err
+			}
 		}
-		if err := t.drop(asides, seq); err != nil {
-			return err
-		}
-		value := append(make([]byte, sumSize), reason...)
-		t.add(seal(key(seq), value))
-		return asides.Put(key(seq), value)
+		return nil
 	})
 }
 

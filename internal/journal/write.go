@@ -12,10 +12,11 @@ import (
 // Put adds a record to an object. Nil means that it is on the disk: all who put at the same
 // time share one fsync. With any error it is not acknowledged; it may be on the disk all the
 // same, and then it is whole and appears as a record, perhaps only after the file has been
-// opened again. That is so too when ctx ends first, since what has begun cannot be called back.
-// The errors are ErrFull, ErrFailed (which wraps the disk's own), ErrClosed, ctx's and those of
-// the admission. The data
-// may be used again when Put returns.
+// opened again. That is so too when ctx ends while the record is being written, which cannot be
+// called back; if it only waits for the disk it is taken back, so that a disk that hangs holds no
+// more than one fsync's records that nobody waits for. The errors are ErrFull, ErrFailed (which
+// wraps the disk's own), ErrClosed, ctx's and those of the admission. The data may be used again
+// when Put returns.
 func (j *Journal) Put(ctx context.Context, object string, data []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -32,6 +33,7 @@ func (j *Journal) Put(ctx context.Context, object string, data []byte) error {
 	case err := <-w.done:
 		return err
 	case <-ctx.Done():
+		j.withdraw(w)
 		return ctx.Err()
 	}
 }
@@ -47,12 +49,19 @@ func (j *Journal) Delete(seqs ...uint64) error {
 		func(index *index) { index.remove(seqs) })
 }
 
-// SetAside takes a record that can never be recorded out of Objects and Of, and keeps it with
-// the reason, until it is restored or deleted. A record that is not there is passed over.
-func (j *Journal) SetAside(seq uint64, reason string) error {
+// SetAside takes records that can never be recorded out of Objects and Of, and keeps each with
+// its reason, until it is restored or deleted. Those that are not there are passed over.
+func (j *Journal) SetAside(reasons map[uint64]string) error {
+	if len(reasons) == 0 {
+		return nil
+	}
 	return j.change(
-		func(tx *bbolt.Tx) error { return setAside(tx, seq, reason) },
-		func(index *index) { _ = index.setAside(seq, reason) })
+		func(tx *bbolt.Tx) error { return setAside(tx, reasons) },
+		func(index *index) {
+			for seq, reason := range reasons {
+				_ = index.setAside(seq, reason)
+			}
+		})
 }
 
 // Restore puts records that were set aside back in their places. Others are passed over.
@@ -94,6 +103,16 @@ func (j *Journal) submit(w *write) error {
 	j.queue = append(j.queue, w)
 	j.work.Signal()
 	return nil
+}
+
+// withdraw takes a write back that the writer has not taken yet.
+func (j *Journal) withdraw(w *write) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if i := slices.Index(j.queue, w); i >= 0 {
+		j.queue = slices.Delete(j.queue, i, i+1)
+		j.reserve(w, -1)
+	}
 }
 
 // admits says why a Put is refused.

@@ -139,7 +139,7 @@ func TestBytesAreDivided(t *testing.T) {
 		t.Errorf("a Channel that holds nothing: %v", err)
 	}
 	for seq := range uint64(flood) {
-		if err := small.SetAside(seq+1, "x"); err != nil {
+		if err := small.SetAside(map[uint64]string{seq + 1: "x"}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -28,7 +28,7 @@ const (
 // drain writes what the journal keeps on its objects, until the context ends. What was set
 // aside is tried once more at each start: what stood in its way may be mended. A failure of the
 // API server itself is a pause for all; what fails for one object's own sake is a pause for
-// that object.
+// that object. Where that is in doubt it is the object's, until several fail in a row.
 func (l *Ledger) drain(ctx context.Context) {
 	l.restore(ctx)
 	for pause := firstDrainRetry; ; {
@@ -144,33 +144,35 @@ func (l *Ledger) drainOne(ctx context.Context, name string) (more bool, err erro
 	if err == nil {
 		err = l.drainRecords(ctx, name, records)
 	}
-	if err != nil && itsOwn(err) {
-		l.stuck.hold(ctx, name, records, err)
-		return false, nil
+	switch {
+	case err == nil:
+		l.stuck.written(name)
+		return true, nil
+	case faultOf(err) == ofServer, faultOf(err) == inDoubt && l.stuck.several(name):
+		return false, err
 	}
-	if err == nil {
-		l.stuck.free(name)
-	}
-	return err == nil, err
+	l.stuck.hold(ctx, name, records, err)
+	return false, nil
 }
 
 // drainRecords has records of an object written, and forgets each that was. One that the API
 // server refuses is set aside, when it refuses it as it stands, or has done so for long.
 func (l *Ledger) drainRecords(ctx context.Context, name string, records []journal.Record) error {
 	standing := make([]*waiting, len(records))
-	var failed []error
+	asides := map[uint64]string{}
 	for i, record := range records {
 		var f fact
 		if err := json.Unmarshal(record.Data, &f); err != nil {
-			failed = append(failed, l.setAside(ctx, record, f, fmt.Errorf("it cannot be read: %w", err)))
+			asides[record.Seq] = l.refused(ctx, record, f, fmt.Errorf("it cannot be read: %w", err))
 			continue
 		}
 		if !f.known() {
-			failed = append(failed, l.setAside(ctx, record, f, errors.New("it is of a kind that this version does not know")))
+			asides[record.Seq] = l.refused(ctx, record, f, errors.New("it is of a kind that this version does not know"))
 			continue
 		}
 		standing[i] = l.lines.join(ctx, f)
 	}
+	var failed []error
 	var written []uint64
 	answered := 0
 	for i, w := range standing {
@@ -185,7 +187,7 @@ func (l *Ledger) drainRecords(ctx context.Context, name string, records []journa
 		case r.err == nil:
 			written = append(written, records[i].Seq)
 		case refusalOf(r.err) != refusedNot, itsOwn(r.err) && l.stuck.triedFor(name, records[i].Seq) > asideAfter:
-			failed = append(failed, l.setAside(ctx, records[i], w.fact, r.err))
+			asides[records[i].Seq] = l.refused(ctx, records[i], w.fact, r.err)
 		default:
 			failed = append(failed, r.err)
 		}
@@ -195,24 +197,28 @@ func (l *Ledger) drainRecords(ctx context.Context, name string, records []journa
 	} else {
 		l.admission.rate.dealtWith(answered)
 	}
-	return errors.Join(l.journal.Delete(written...), firstOf(failed))
+	return errors.Join(l.journal.Delete(written...), l.journal.SetAside(asides), firstOf(failed))
 }
 
 // firstOf is the gravest of many failures: one of the API server, else one of an object.
 func firstOf(failures []error) error {
 	var first error
 	for _, err := range failures {
-		if err != nil && (first == nil || itsOwn(first) && !itsOwn(err)) {
+		if err != nil && (first == nil || faultOf(err) > faultOf(first)) {
 			first = err
 		}
 	}
 	return first
 }
 
-// setAside takes a record out of the way, and says so: somebody must look at it.
-func (l *Ledger) setAside(ctx context.Context, record journal.Record, f fact, why error) error {
-	reason := reasonOf(why)
-	ctrl.LoggerFrom(ctx).Error(nil, "a push that was acknowledged cannot be recorded, and is set aside in the journal until somebody asks for it",
-		"why", reason, "object", f.Object.String(), "namespace", f.Object.Namespace, "receivedAt", record.At, "record", record.Seq)
-	return l.journal.SetAside(record.Seq, reason)
+// refused says that a record is to be set aside, and gives the reason: somebody must look at it.
+// Of very many the log names some.
+func (l *Ledger) refused(ctx context.Context, record journal.Record, f fact, why error) (reason string) {
+	reason = reasonOf(why)
+	if leftOut, allowed := l.refusals.Next(); allowed {
+		ctrl.LoggerFrom(ctx).Error(nil, "a push that was acknowledged cannot be recorded, and is set aside in the journal until somebody asks for it",
+			"why", reason, "object", f.Object.String(), "namespace", f.Object.Namespace, "receivedAt", record.At, "record", record.Seq,
+			"linesLeftOut", leftOut)
+	}
+	return reason
 }

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -145,6 +146,12 @@ func all(n int, outcome platform.Outcome, err error) []result {
 		results[i] = result{outcome, err}
 	}
 	return results
+}
+
+// halves writes the two halves of a group, each for itself.
+func halves(ctx context.Context, facts []fact, write func(context.Context, []fact) []result) []result {
+	half := len(facts) / 2
+	return append(write(ctx, facts[:half]), write(ctx, facts[half:])...)
 }
 
 // known reports whether this version can write the fact: it may come from a journal that

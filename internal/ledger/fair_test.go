@@ -2,9 +2,14 @@ package ledger
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -25,6 +30,7 @@ import (
 type desk struct {
 	*Ledger
 	t       *testing.T
+	dir     string
 	journal *journal.Journal
 	takes   time.Duration
 	refuse  func(object) error
@@ -35,11 +41,12 @@ type desk struct {
 }
 
 func openDesk(t *testing.T, takes time.Duration, now func() time.Time) *desk {
-	kept, err := journal.Open(journal.Options{Dir: t.TempDir(), Now: now})
+	dir := t.TempDir()
+	kept, err := journal.Open(journal.Options{Dir: dir, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &desk{Ledger: New(nil, nil, kept), t: t, journal: kept, takes: takes, tries: map[string]int{}, written: map[string]time.Time{}}
+	d := &desk{Ledger: New(nil, nil, kept), t: t, dir: dir, journal: kept, takes: takes, tries: map[string]int{}, written: map[string]time.Time{}}
 	d.lines = newLines(d.write)
 	t.Cleanup(func() {
 		if err := kept.Close(); err != nil {
@@ -300,14 +307,118 @@ func TestManyStuckObjects(t *testing.T) {
 	})
 }
 
+// inDoubts are failures that may be one object's own matter.
+var inDoubts = map[string]error{
+	"webhook fails":   apierrors.NewInternalError(errors.New("failed calling webhook")),
+	"unavailable":     apierrors.NewServiceUnavailable("x"),
+	"endless dispute": fmt.Errorf("record: %w", apierrors.NewConflict(schema.GroupResource{}, "x", nil)),
+	"hangs":           fmt.Errorf("record: %w", context.DeadlineExceeded),
+}
+
+// Where it is in doubt whether the object or the API server fails, as long as others are written
+// it is the object's pause alone, a short one, and it is never set aside.
+func TestDoubtIsTheObjectsOwn(t *testing.T) {
+	for name, why := range inDoubts {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := openDesk(t, 10*time.Millisecond, nil)
+				mended := false
+				d.refuse = func(o object) error {
+					if strings.HasPrefix(o.ID, "bad") && !mended {
+						return why
+					}
+					return nil
+				}
+				d.draining()
+				for i := range 600 {
+					if i%20 == 0 && i/20 < 2*severalFail { // never many in a row
+						d.put(factOf("a", fmt.Sprint("bad-", i/20)))
+					}
+					free := factOf("a", fmt.Sprint("free-", i))
+					d.put(free)
+					time.Sleep(time.Second / 10)
+					d.mu.Lock()
+					if d.written[free.Object.name()].IsZero() {
+						t.Errorf("number %d waits for an object that fails", i)
+					}
+					d.mu.Unlock()
+				}
+				d.mu.Lock()
+				if n := d.tries["order/travel/a/bad-0"]; n < 10 || n > 20 {
+					t.Errorf("tried %d times in a minute", n)
+				}
+				d.mu.Unlock()
+				time.Sleep(2 * asideAfter)
+				if stats := d.journal.Stats(); stats.Asides > 0 || stats.Records != 2*severalFail {
+					t.Errorf("%+v", stats)
+				}
+				d.mu.Lock()
+				mended = true
+				d.mu.Unlock()
+				time.Sleep(lastDrainRetry + time.Second)
+				synctest.Wait()
+				if n := d.journal.Stats().Records; n > 0 {
+					t.Errorf("%d are left", n)
+				}
+			})
+		})
+	}
+}
+
+// Thousands that are refused for one reason are set aside with a handful of writes to the file, and
+// of lines in the log.
+func TestManyAreSetAsideTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := openDesk(t, 10*time.Millisecond, nil)
+		d.refuse = func(object) error { return apierrors.NewInvalid(schema.GroupKind{}, "x", nil) }
+		var refused []fact
+		for i := range 5 * drainAtOnce {
+			refused = append(refused, noteOf("1", fmt.Sprint(i)))
+		}
+		d.put(refused...)
+		before := d.commits()
+		logged := d.draining()
+		time.Sleep(time.Second / 2)
+		synctest.Wait()
+		if stats := d.journal.Stats(); stats.Asides != len(refused) || stats.Records != 0 {
+			t.Errorf("%+v", stats)
+		}
+		if n := d.commits() - before; n > 10 { // one for what drainOne takes at a time, and the start's
+			t.Errorf("%d writes to the file", n)
+		}
+		if n := len(logged()); n < 10 || n > 12 {
+			t.Errorf("%d lines", n)
+		}
+	})
+}
+
+// commits is how many transactions the journal's file has seen, by its two headers (bbolt's).
+func (d *desk) commits() uint64 {
+	file, err := os.ReadFile(filepath.Join(d.dir, "journal.db"))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	const txid = 64 // behind the beginning of a header's page
+	return max(binary.NativeEndian.Uint64(file[txid:]), binary.NativeEndian.Uint64(file[os.Getpagesize()+txid:]))
+}
+
 // While the API server itself fails nothing is tried for long, and no object is blamed for it.
 func TestFailingAPIServerIsNoObjectsFault(t *testing.T) {
+	failures := maps.Clone(inDoubts)
+	failures["no connection"] = errBehind
+	failures["too many requests"] = apierrors.NewTooManyRequests("x", 1)
+	for name, why := range failures {
+		t.Run(name, func(t *testing.T) { failingAPIServer(t, why) })
+	}
+}
+
+func failingAPIServer(t *testing.T, why error) {
 	synctest.Test(t, func(t *testing.T) {
 		d := openDesk(t, 10*time.Millisecond, nil)
 		away := true
 		d.refuse = func(object) error {
 			if away {
-				return errBehind
+				return why
 			}
 			return nil
 		}

@@ -1,15 +1,20 @@
 package ledger_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -210,6 +215,75 @@ func TestOlderChangesInAGroup(t *testing.T) {
 	if announced.Price.MessageID != "price" || announced.Stock == nil || announced.Stock.MessageID != "newer-stock" {
 		t.Errorf("announced %+v, %v, %v", announced, outcomes, errs)
 	}
+}
+
+// policed is the API server with an admission policy that is against messages named "bad": it is
+// asked when all else is right.
+func (b *book) policed(s *switched) client.Client {
+	refusal := apierrors.NewInvalid(schema.GroupKind{Kind: "ProductSync"}, "x", nil)
+	return interceptor.NewClient(s.client(b.TB.(*testing.T)).(client.WithWatch), interceptor.Funcs{
+		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+			if body, _ := json.Marshal(o); bytes.Contains(body, []byte(`"bad"`)) {
+				return refusal
+			}
+			return c.Create(ctx, o, opts...)
+		},
+		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+			if body, _ := p.Data(o); bytes.Contains(body, []byte(`"bad"`)) {
+				if err := c.Patch(ctx, o, p, append(opts, client.DryRunAll)...); err != nil {
+					return err
+				}
+				return refusal
+			}
+			return c.Patch(ctx, o, p, opts...)
+		},
+	})
+}
+
+// One change, or notice, that the API server refuses is refused alone, also where some of its
+// group are older than what is known.
+func TestOneBadChangeRefusesNoOther(t *testing.T) {
+	for name, known := range map[string]string{"new": "6", "some are older": "7"} {
+		t.Run(name, func(t *testing.T) {
+			b, s := open(t, "fliggy"), &switched{}
+			b.record(push("x"), change("7", noon.Add(time.Minute), "known", platform.AspectInfo))
+			b.Ledger = ledger.New(b.policed(s), b.api, nil)
+			outcomes, errs := b.storm(&s.gate, change(known, noon.Add(-time.Hour), "first", platform.AspectAvailability), []platform.Event{
+				change(known, noon.Add(-3*time.Minute), "price-1", platform.AspectPrice),
+				change(known, noon.Add(-2*time.Minute), "stock", platform.AspectStock),
+				change(known, noon.Add(-2*time.Minute), "old", platform.AspectInfo),
+				change(known, noon, "bad", platform.AspectPrice),
+				change(known, noon.Add(-time.Minute), "price-2", platform.AspectPrice),
+			})
+			for i, err := range errs {
+				if bad := i == 3; (err != nil) != bad || outcomes[i].Accepted() == bad {
+					t.Errorf("change %d: %s, %v", i, outcomes[i], err)
+				}
+			}
+			announced := b.product("fliggy-" + known).Spec.Announced
+			if announced.Price == nil || announced.Price.MessageID != "price-2" || announced.Stock == nil || announced.Stock.MessageID != "stock" {
+				t.Errorf("announced %+v", announced)
+			}
+		})
+	}
+	t.Run("notices", func(t *testing.T) {
+		b := open(t, "fliggy")
+		b.createChannel()
+		var group sync.WaitGroup
+		for i := range 40 { // most of them stand in line behind the first
+			group.Go(func() {
+				notice := &platform.Notice{MessageID: fmt.Sprint(i), PlatformType: fmt.Sprint("NEW-", i)}
+				if i%10 == 5 {
+					notice.PlatformType = strings.Repeat("x", 129)
+				}
+				_, err := b.Record(t.Context(), b.account, push("x"), []platform.Event{{Notice: notice}})
+				if (err != nil) != (i%10 == 5) {
+					t.Errorf("notice %d: %v", i, err)
+				}
+			})
+		}
+		group.Wait()
+	})
 }
 
 // seeing starts the book's ledger with a cache, so that it looks there what exists; it counts

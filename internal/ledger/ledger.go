@@ -21,6 +21,7 @@ import (
 	"github.com/laidoulaile/channel-operator/internal/accounts"
 	"github.com/laidoulaile/channel-operator/internal/journal"
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/quiet"
 )
 
 // maxAhead is how much further ahead of our clock than clocks differ a platform's time
@@ -50,6 +51,7 @@ type Ledger struct {
 	// What follows is there with a journal only.
 	admission *admission
 	stuck     *stuck
+	refusals  *quiet.Lines // of what is set aside: thousands may be, for one reason
 }
 
 // New makes a Ledger that writes with a client. The client must not read from a cache:
@@ -60,7 +62,7 @@ func New(api client.Client, cache client.Reader, kept *journal.Journal) *Ledger 
 	l := &Ledger{api: api, cache: cache, journal: kept, pushed: newLastPush(api), asides: newAsides(), lookEvery: lookEvery, now: time.Now}
 	l.lines = newLines(l.write)
 	if kept != nil {
-		l.admission, l.stuck = newAdmission(kept.MaxBytes()), newStuck()
+		l.admission, l.stuck, l.refusals = newAdmission(kept.MaxBytes()), newStuck(), quiet.New(time.Second, 10)
 		kept.Admit(channelOf, l.admission.admits)
 	}
 	return l

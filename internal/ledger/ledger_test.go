@@ -64,6 +64,10 @@ func open(t *testing.T, channel string) *book {
 	if err != nil {
 		t.Fatal(err)
 	}
+	writer, err := ledger.NewClient(env.Config(), client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
 	identity, err := sealing.NewIdentity()
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +80,7 @@ func open(t *testing.T, channel string) *book {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &book{TB: t, Ledger: ledger.New(api, api, nil), api: api, identity: identity, account: &accounts.Account{
+	return &book{TB: t, Ledger: ledger.New(writer, api, nil), api: api, identity: identity, account: &accounts.Account{
 		Namespace: env.Namespace(t, api), Name: channel, Platform: v1alpha1.PlatformFliggy, Holder: platform.Holder{ID: "1"}, Sealer: sealer}}
 }
 

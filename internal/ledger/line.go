@@ -38,8 +38,9 @@ type lines struct {
 	mu sync.Mutex
 	// standing are those in line for an object; an object that is there has a writer.
 	standing map[object][]*waiting
-	writing  int           // objects that are being written
-	pace     time.Duration // what a write takes, as a mean in which the last count most
+	// queued are the objects that wait for a slot, by Channel; never zero.
+	queued map[channel]int
+	pace   time.Duration // what a write takes, as a mean in which the last count most
 }
 
 // waiting is a fact in line.
@@ -51,7 +52,7 @@ type waiting struct {
 }
 
 func newLines(write func(context.Context, []fact) []result) *lines {
-	return &lines{write: write, slots: fair.NewSlots[channel](maxWrites), standing: map[object][]*waiting{}}
+	return &lines{write: write, slots: fair.NewSlots[channel](maxWrites), standing: map[object][]*waiting{}, queued: map[channel]int{}}
 }
 
 // join puts a fact in line.
@@ -62,17 +63,38 @@ func (l *lines) join(ctx context.Context, f fact) *waiting {
 	line, busy := l.standing[f.Object]
 	l.standing[f.Object] = append(line, w)
 	if !busy {
+		l.queue(f.Object, 1)
 		go l.serve(context.WithoutCancel(ctx), f.Object)
 	}
 	return w
 }
 
-// ahead is about how long a fact would stand in line for an object: behind the objects that
-// wait for a slot, and behind what stands in the object's own line.
+// queue counts an object that waits for a slot, or with -1 no more.
+func (l *lines) queue(o object, more int) {
+	if l.queued[o.channel()] += more; l.queued[o.channel()] == 0 {
+		delete(l.queued, o.channel())
+	}
+}
+
+// before is how many objects get a slot before one more of a Channel: those of its own that wait,
+// and, since the Channels have their turns, of each other one no more than these and one.
+func (l *lines) before(c channel) int {
+	own := l.queued[c]
+	before := own
+	for other, queued := range l.queued {
+		if other != c {
+			before += min(queued, own+1)
+		}
+	}
+	return before
+}
+
+// ahead is about how long a fact would stand in line for an object: behind the objects that get
+// a slot before it, and behind what stands in the object's own line.
 func (l *lines) ahead(o object) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	wait := time.Duration(len(l.standing)-l.writing) * l.pace / maxWrites
+	wait := time.Duration(l.before(o.channel())) * l.pace / maxWrites
 	if line, busy := l.standing[o]; busy {
 		wait += time.Duration(1+len(line)/o.group()) * l.pace
 	}
@@ -112,6 +134,7 @@ func (l *lines) leftAlone(o object) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.standing[o]) > 0 {
+		l.queue(o, 1)
 		return false
 	}
 	delete(l.standing, o)
@@ -123,6 +146,7 @@ func (l *lines) leftAlone(o object) bool {
 func (l *lines) next(o object) []*waiting {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.queue(o, -1)
 	line := l.standing[o]
 	if len(line) == 0 {
 		delete(l.standing, o)
@@ -136,7 +160,6 @@ func (l *lines) next(o object) []*waiting {
 		n++
 	}
 	l.standing[o] = slices.Clone(line[n:])
-	l.writing++
 	return line[:n]
 }
 
@@ -152,7 +175,6 @@ func (o object) group() int {
 func (l *lines) wrote(took time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.writing--
 	l.pace += (took - l.pace) / 16
 }
 

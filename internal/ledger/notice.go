@@ -39,8 +39,10 @@ func noticeFactOf(account *accounts.Account, push platform.Push, told *platform.
 	}}, nil
 }
 
-// writeNotices keeps notices on their Channel: the newest of each kind and subject. They
-// are rare, so they may be read before they are written.
+// writeNotices keeps notices on their Channel: the newest of each kind and subject, and how many
+// there were. They are rare, so they may be read before they are written. A copy of the newest
+// does not count, nor one beside it in a group. What came before the newest is not remembered:
+// a copy of that, sent or drained once more, counts again.
 func (l *Ledger) writeNotices(ctx context.Context, facts []fact) []result {
 	o := facts[0].Object
 	var results []result
@@ -52,6 +54,9 @@ func (l *Ledger) writeNotices(ctx context.Context, facts []fact) []result {
 		}
 		before, news := channel.DeepCopy(), false
 		for i, f := range facts {
+			if slices.ContainsFunc(facts[:i], f.tellsTheSame) {
+				continue
+			}
 			var isNew bool
 			if channel.Status.Notices, isNew = addNotice(channel.Status.Notices, *f.Notice); isNew {
 				results[i].outcome, news = platform.OutcomeRecorded, true
@@ -62,10 +67,18 @@ func (l *Ledger) writeNotices(ctx context.Context, facts []fact) []result {
 		}
 		return l.api.Status().Patch(ctx, &channel, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 	})
+	if len(facts) > 1 && ofOne(err) {
+		return halves(ctx, facts, l.writeNotices)
+	}
 	if err != nil {
 		return all(len(facts), platform.OutcomeRetry, fmt.Errorf("record a notice on Channel %s: %w", o.Channel, err))
 	}
 	return results
+}
+
+// tellsTheSame reports whether another fact is a copy of a notice.
+func (f fact) tellsTheSame(other fact) bool {
+	return f.Notice.ID == other.Notice.ID && f.Notice.PlatformType == other.Notice.PlatformType && f.Notice.Subject == other.Notice.Subject
 }
 
 // addNotice puts a notice among those of a Channel and reports whether it was new.

@@ -82,7 +82,7 @@ func (l *Ledger) appendAll(ctx context.Context, o object, facts []*orderFact) ma
 		return same(facts, result{outcome: platform.OutcomeDuplicate})
 	case refused == refusedDuplicate, errors.Is(err, errFull): // a full list may have it all the same
 		return l.appendMissing(ctx, o, facts, err)
-	case len(facts) > 1 && (refused != refusedNot || tooLarge(err)):
+	case len(facts) > 1 && ofOne(err):
 		return l.appendHalves(ctx, o, facts)
 	}
 	return unwritten(o, facts, err)
@@ -160,12 +160,12 @@ func same(facts []*orderFact, r result) map[string]result {
 
 // append writes all of the notifications or none. A full list is compacted once.
 func (l *Ledger) append(ctx context.Context, o object, facts []*orderFact) error {
-	body, err := appendPatch(o, facts)
-	if err != nil {
-		return err
-	}
 	patch := func(ctx context.Context, name string) error {
-		err := l.patchOrder(ctx, o.key(name), body)
+		body, err := appendPatch(o, facts)
+		if err != nil {
+			return err
+		}
+		err = l.patchOrder(ctx, o.key(name), body)
 		if refusalOf(err) == refusedFull {
 			if err := l.compact(ctx, o.key(name)); err != nil {
 				return err

@@ -45,7 +45,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	defer listening.Close()
 	mapper := meta.NewDefaultRESTMapper([]schema.GroupVersion{v1alpha1.SchemeGroupVersion})
 	mapper.Add(v1alpha1.SchemeGroupVersion.WithKind("ProductSync"), meta.RESTScopeNamespace)
-	api, err := client.New(&rest.Config{Host: listening.URL, QPS: -1}, client.Options{Scheme: b.api.Scheme(), Mapper: mapper})
+	api, err := ledger.NewClient(&rest.Config{Host: listening.URL, QPS: -1}, client.Options{Scheme: b.api.Scheme(), Mapper: mapper})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,11 +34,14 @@ func productFactOf(account *accounts.Account, push platform.Push, change *platfo
 
 // writeProduct announces changes on their ProductSync: of each aspect the newest, in one
 // write. If the API server knows a newer change of some aspect, what is new must not be
-// lost with it: then what is known is read, and the rest is written.
+// lost with it: then what is known is read, and the rest is written. What it refuses otherwise
+// is written in two halves: one bad change refuses no other.
 func (l *Ledger) writeProduct(ctx context.Context, facts []fact) []result {
 	o, newest := facts[0].Object, newestOf(facts)
 	outcome, err := l.announce(ctx, o, newest)
 	switch {
+	case len(facts) > 1 && ofOne(err):
+		return halves(ctx, facts, l.writeProduct)
 	case err != nil:
 		return all(len(facts), outcome, err)
 	case outcome == platform.OutcomeOlder:
@@ -85,6 +88,8 @@ func (l *Ledger) writeRest(ctx context.Context, facts []fact) []result {
 		return all(len(facts), platform.OutcomeOlder, nil)
 	}
 	switch outcome, err := l.announce(ctx, o, rest); {
+	case len(facts) > 1 && ofOne(err):
+		return halves(ctx, facts, l.writeProduct)
 	case err != nil:
 		return all(len(facts), outcome, err)
 	case outcome == platform.OutcomeOlder:
@@ -231,11 +236,11 @@ func notAhead(changedAt, receivedAt time.Time) time.Time {
 // just the aspects it names.
 func (l *Ledger) upsertProduct(ctx context.Context, o object, announced v1alpha1.Announced) error {
 	spec := v1alpha1.ProductSyncSpec{ChannelRef: v1alpha1.ChannelReference{Name: o.Channel}, ProductID: o.ID, Announced: announced}
-	body, err := json.Marshal(map[string]any{"spec": spec})
-	if err != nil {
-		return fmt.Errorf("encode patch: %w", err)
-	}
 	patch := func(ctx context.Context, name string) error {
+		body, err := json.Marshal(map[string]any{"spec": spec})
+		if err != nil {
+			return fmt.Errorf("encode patch: %w", err)
+		}
 		product := &v1alpha1.ProductSync{ObjectMeta: metav1.ObjectMeta{Namespace: o.Namespace, Name: name}}
 		return l.api.Patch(ctx, product, client.RawPatch(types.MergePatchType, body))
 	}

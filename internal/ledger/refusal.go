@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -67,20 +68,45 @@ func tooLarge(err error) bool {
 	return apierrors.IsRequestEntityTooLargeError(err) || err != nil && strings.Contains(err.Error(), "etcdserver: request is too large")
 }
 
-// itsOwn reports whether a write failed for its object's own sake: the API server is there,
-// and takes others.
-func itsOwn(err error) bool {
+// ofOne reports whether the API server refuses what is written: it takes a group whole or not at
+// all, and it may be one of it that is to blame.
+func ofOne(err error) bool {
+	return refusalOf(err) != refusedNot || tooLarge(err)
+}
+
+// fault is for whose sake a write failed, the gravest last.
+type fault int
+
+const (
+	ofObject fault = iota // the API server is there, and takes others
+	inDoubt               // of the object or of the API server: others tell
+	ofServer              // it takes nothing
+)
+
+// faultOf says for whose sake a write failed. An answer of 5xx may be about this object alone (a
+// webhook that fails for it), and so may a conflict that outlasts our patience, or a write that
+// hangs. Where there is no answer, or one about who asks, it is the API server.
+func faultOf(err error) fault {
 	if errors.Is(err, errFull) || tooLarge(err) {
-		return true
+		return ofObject
 	}
 	status, ok := errors.AsType[*apierrors.StatusError](err)
 	if !ok {
-		return false
+		if errors.Is(err, context.DeadlineExceeded) {
+			return inDoubt
+		}
+		return ofServer
 	}
-	switch code := status.ErrStatus.Code; code {
-	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusConflict, http.StatusTooManyRequests:
-		return false
-	default:
-		return code >= 400 && code < 500
+	switch code := status.ErrStatus.Code; {
+	case code == http.StatusUnauthorized, code == http.StatusTooManyRequests:
+		return ofServer
+	case code == http.StatusRequestTimeout, code == http.StatusConflict, code >= 500:
+		return inDoubt
+	case code >= 400:
+		return ofObject
 	}
+	return ofServer
 }
+
+// itsOwn reports whether a write failed for its object's own sake.
+func itsOwn(err error) bool { return faultOf(err) == ofObject }

@@ -50,6 +50,47 @@ func TestStormStandsInNoLine(t *testing.T) {
 	})
 }
 
+// A flood of one Channel does not send to the journal what comes for another: the Channels have
+// their turns, and no more of the flood than of its own goes before it.
+func TestFloodIsNotAheadOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := openDesk(t, 50*time.Millisecond, nil)
+		for i := range 100 { // one after the other, until it is known what a write takes
+			d.recorded(factOf("a", fmt.Sprint(i)))
+		}
+		for i := range 500 {
+			d.lines.join(t.Context(), factOf("flood", fmt.Sprint(i)))
+		}
+		synctest.Wait()
+		quiet := make([]fact, 10)
+		for i := range quiet {
+			quiet[i] = factOf("quiet", fmt.Sprint(i))
+		}
+		if took := d.recorded(quiet...); took > lineBudget+2*50*time.Millisecond {
+			t.Errorf("the last waited %s", took)
+		}
+		if n := d.journal.Stats().Records; n > 0 {
+			t.Errorf("%d went to the journal", n)
+		}
+		// What goes before it is counted by turns, and is no more than there is.
+		d.lines.mu.Lock()
+		if before := d.lines.before(channel{"travel", "quiet"}); before != 1 {
+			t.Errorf("%d go before one of a quiet Channel", before)
+		}
+		if own, all := d.lines.before(channel{"travel", "flood"}), d.lines.queued[channel{"travel", "flood"}]; own != all || own < 300 {
+			t.Errorf("%d of %d go before one more of the flood", own, all)
+		}
+		d.lines.mu.Unlock()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		d.lines.mu.Lock()
+		defer d.lines.mu.Unlock()
+		if len(d.lines.queued) > 0 {
+			t.Errorf("remembered for nothing: %v", d.lines.queued)
+		}
+	})
+}
+
 // While the journal keeps much of a Channel, what comes for it goes there too, and not past it;
 // what comes for another goes to the API server.
 func TestBacklogIsTheLine(t *testing.T) {

@@ -15,7 +15,11 @@ import (
 
 const (
 	// firstHold and lastHold bound the pause of one object that the API server does not take.
+	// Where it may be the API server that fails it is no longer than one for all.
 	firstHold, lastHold = 250 * time.Millisecond, time.Minute
+	// severalFail is how many objects must fail in a row, each in doubt, for the API server to
+	// be what fails.
+	severalFail = 5
 	// stuckLogEvery is how often it is logged that one object is stuck; of all together it is
 	// once a second, after the first ten.
 	stuckLogEvery = time.Minute
@@ -25,13 +29,15 @@ const (
 	asideAfter = time.Hour
 )
 
-// stuck are the objects that cannot be written for their own sake. Each has a pause of its own,
-// and holds up no other.
+// stuck are the objects that cannot be written for their own sake, or it may be for that. Each
+// has a pause of its own, and holds up no other.
 type stuck struct {
 	lines *quiet.Lines
 
 	mu      sync.Mutex
 	objects map[string]*held
+	// doubted are those that failed in doubt since one was answered otherwise.
+	doubted map[string]bool
 }
 
 // held is one of them.
@@ -43,7 +49,7 @@ type held struct {
 }
 
 func newStuck() *stuck {
-	return &stuck{lines: quiet.New(time.Second, 10), objects: map[string]*held{}}
+	return &stuck{lines: quiet.New(time.Second, 10), objects: map[string]*held{}, doubted: map[string]bool{}}
 }
 
 // due leaves out the objects whose pause is not over.
@@ -78,6 +84,27 @@ func (s *stuck) free(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.objects, name)
+	delete(s.doubted, name)
+}
+
+// written forgets an object, and all doubts: the API server takes what it is given.
+func (s *stuck) written(name string) {
+	s.free(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.doubted)
+}
+
+// several notes an object that failed in doubt, and reports whether so many did in a row that it
+// is the API server.
+func (s *stuck) several(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.doubted[name] = true; len(s.doubted) < severalFail {
+		return false
+	}
+	clear(s.doubted)
+	return true
 }
 
 // triedFor is how long a record of an object has been tried in vain.
@@ -105,7 +132,7 @@ func (s *stuck) of(name string) *held {
 // hold gives an object its pause, twice as long each time, and logs why now and then. The
 // records are those that were tried.
 func (s *stuck) hold(ctx context.Context, name string, records []journal.Record, why error) {
-	pause, log := s.pause(name, records)
+	pause, log := s.pause(name, records, faultOf(why))
 	if !log {
 		return
 	}
@@ -115,14 +142,20 @@ func (s *stuck) hold(ctx context.Context, name string, records []journal.Record,
 	}
 }
 
-func (s *stuck) pause(name string, records []journal.Record) (pause time.Duration, log bool) {
+func (s *stuck) pause(name string, records []journal.Record, whose fault) (pause time.Duration, log bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h, now := s.of(name), time.Now()
 	maps.DeleteFunc(h.tried, func(seq uint64, _ time.Time) bool {
 		return !slices.ContainsFunc(records, func(r journal.Record) bool { return r.Seq == seq })
 	})
-	h.pause = min(max(2*h.pause, firstHold), lastHold)
+	most := lastHold
+	if whose == ofObject {
+		clear(s.doubted) // the API server has an answer
+	} else {
+		most = lastDrainRetry
+	}
+	h.pause = min(max(2*h.pause, firstHold), most)
 	h.until = now.Add(h.pause)
 	if log = h.logged.IsZero() || now.Sub(h.logged) >= stuckLogEvery; log {
 		h.logged = now

@@ -29,6 +29,10 @@ type Adapter interface {
 	// say of them is all there is to know.
 	PushesDecide() bool
 
+	// SignsPushes reports that the platform signs some of its pushes at least. Where it signs
+	// none, only the Channel's guard can prove who sends them.
+	SignsPushes() bool
+
 	// NewClient makes the client of one account. Credentials that are missing or do
 	// not parse give an error that wraps ErrCredentials and names the key; settings that
 	// asking needs and the Channel does not have, one that wraps ErrSettings.

@@ -57,6 +57,11 @@ func NewSealer(recipients []string, codeKey []byte) (*Sealer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sealing recipients: %w", err)
 	}
+	for i, recipient := range parsed {
+		if parsed[i], err = quick(recipient); err != nil {
+			return nil, fmt.Errorf("sealing recipients: %w", err)
+		}
+	}
 	return &Sealer{names: slices.Clone(recipients), recipients: parsed, codeKey: codeKey}, nil
 }
 

@@ -12,6 +12,8 @@ const redacted = "[redacted]"
 // number, a key, a token, a raw push. However it is printed, logged or marshalled,
 // it shows nothing of itself; only Reveal gives the text.
 type Secret struct {
+	// Nobody compares secrets by ==: it would not compile. Equal does, in constant time.
+	_ [0]func()
 	// text is a pointer because fmt prints the unexported fields of others by
 	// reflection, past every method here: of a pointer it shows the address only.
 	text *string

@@ -645,6 +645,9 @@ func TestOverlays(t *testing.T) {
 	if !strings.Contains(manager.Image, "@sha256:") {
 		t.Errorf("production: the image %s is not named by digest", manager.Image)
 	}
+	if !slices.Contains(manager.Args, "--require-proof") {
+		t.Errorf("production: senders need not be proven: %v", manager.Args)
+	}
 	for _, arg := range manager.Args {
 		if strings.Contains(arg, "allow-private") || strings.Contains(arg, "metrics-secure=false") {
 			t.Errorf("production: %s", arg)

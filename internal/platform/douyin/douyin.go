@@ -66,6 +66,9 @@ func (Adapter) DefaultEndpoint() string { return "https://open.douyin.com" }
 // PushesDecide is false: orders can be asked for.
 func (Adapter) PushesDecide() bool { return false }
 
+// SignsPushes is true: events and scenes are (documented).
+func (Adapter) SignsPushes() bool { return true }
+
 // NewClient makes the client of one account. The credentials need the key
 // "clientSecret"; without it the error wraps platform.ErrCredentials.
 func (Adapter) NewClient(account platform.Account, transport *platform.Transport) (platform.Client, error) {

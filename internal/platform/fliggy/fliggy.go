@@ -46,6 +46,9 @@ func (Adapter) DefaultEndpoint() string { return "https://api.alitrip.alibaba.co
 // PushesDecide is false: orders can be asked for.
 func (Adapter) PushesDecide() bool { return false }
 
+// SignsPushes is false: no rule for it is documented, and no field.
+func (Adapter) SignsPushes() bool { return false }
+
 // NewClient makes the client of one account. The credentials need the key
 // "privateKey"; without a usable one the error wraps platform.ErrCredentials.
 func (Adapter) NewClient(account platform.Account, transport *platform.Transport) (platform.Client, error) {

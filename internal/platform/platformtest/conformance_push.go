@@ -177,6 +177,9 @@ func (s Subject) checkDecoded(got said) error {
 // may come without, and then nobody asks.
 func checkSignatures(s Subject) error {
 	var errs []error
+	if signs := s.Adapter.SignsPushes(); signs != (s.Unsigned != platform.ProofNone) {
+		errs = append(errs, fmt.Errorf("it is said to sign pushes: %t, and one without a signature proves %q", signs, s.Unsigned))
+	}
 	for _, sample := range s.Samples {
 		m, err := s.Adapter.Open(sample.push(sample.Body))
 		if err != nil {

@@ -29,9 +29,12 @@ type broken struct {
 	client func(platform.Client) platform.Client
 	lax    bool // takes any credentials
 	alone  bool // says that pushes decide
+	signs  bool // says that pushes are signed
 }
 
 func (b broken) PushesDecide() bool { return b.alone }
+
+func (b broken) SignsPushes() bool { return b.signs }
 
 func (b broken) Paths() []string {
 	if b.paths != nil {
@@ -262,6 +265,7 @@ var breakages = map[string]struct {
 		return message{Message: m, proof: platform.ProofMissing}
 	})},
 	"pushes decide beside orders": {"ask/what", broken{alone: true}},
+	"said to be signed":           {"push/signatures", broken{signs: true}},
 	"price in no currency": {"ask/products", asks(func(c *client) {
 		c.ProductClient = priced{c.ProductClient, func(p *platform.Product) { p.Currency, p.Note = "", "none is told" }}
 	})},

@@ -50,6 +50,9 @@ func (Adapter) DefaultEndpoint() string { return "https://btbapi.sctt.net" }
 // PushesDecide is true: no order query is documented.
 func (Adapter) PushesDecide() bool { return true }
 
+// SignsPushes is true: the samples have a sign (documented; its rule is not).
+func (Adapter) SignsPushes() bool { return true }
+
 // NewClient makes the client of one account. Settings without a signing rule give an error
 // that wraps platform.ErrSettings, for every question must be signed (documented);
 // credentials without the key "secret" one that wraps platform.ErrCredentials.

@@ -224,6 +224,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.laidoulaile.channel-operator.api.v1alpha1.ChannelReceive
   map:
     fields:
+    - name: acceptUnproven
+      type:
+        scalar: boolean
     - name: allowedCIDRs
       type:
         list:

@@ -19,7 +19,8 @@ type ChannelNoticeApplyConfiguration struct {
 	Subject *string `json:"subject,omitempty"`
 	// id of the newest message.
 	ID *string `json:"id,omitempty"`
-	// count of the pushes of this kind about this subject.
+	// count of the pushes of this kind about this subject. A copy of the newest does not
+	// count; a copy of one before it may count again.
 	Count *int64 `json:"count,omitempty"`
 	// receivedAt is when the newest was received.
 	ReceivedAt *v1.MicroTime `json:"receivedAt,omitempty"`

@@ -15,6 +15,10 @@ type ChannelReceiveApplyConfiguration struct {
 	TokenSecretRef *SecretKeyReferenceApplyConfiguration `json:"tokenSecretRef,omitempty"`
 	// allowedCIDRs are the networks pushes may come from.
 	AllowedCIDRs []string `json:"allowedCIDRs,omitempty"`
+	// acceptUnproven accepts pushes that nothing proves, of a platform that signs none,
+	// where the manager's --require-proof is set: anybody can then have objects made that
+	// do not exist, and have us ask the platform.
+	AcceptUnproven *bool `json:"acceptUnproven,omitempty"`
 }
 
 // ChannelReceiveApplyConfiguration constructs a declarative configuration of the ChannelReceive type for use with
@@ -38,5 +42,13 @@ func (b *ChannelReceiveApplyConfiguration) WithAllowedCIDRs(values ...string) *C
 	for i := range values {
 		b.AllowedCIDRs = append(b.AllowedCIDRs, values[i])
 	}
+	return b
+}
+
+// WithAcceptUnproven sets the AcceptUnproven field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the AcceptUnproven field is set to the value of the last call.
+func (b *ChannelReceiveApplyConfiguration) WithAcceptUnproven(value bool) *ChannelReceiveApplyConfiguration {
+	b.AcceptUnproven = &value
 	return b
 }

@@ -1,0 +1,77 @@
+package accounts_test
+
+import (
+	"testing"
+
+	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/accounts"
+	"github.com/laidoulaile/channel-operator/internal/platform/sctt"
+)
+
+func withNetworks(cidrs ...string) func(*v1alpha1.Channel) {
+	return func(c *v1alpha1.Channel) { c.Spec.Receive.AllowedCIDRs = cidrs }
+}
+
+func acceptUnproven(c *v1alpha1.Channel) { c.Spec.Receive.AcceptUnproven = true }
+
+// strict gives the place a registry that wants senders proven, as --require-proof does.
+func (p *place) strict() {
+	options := p.options()
+	options.RequireProof = true
+	options.Adapters[v1alpha1.PlatformSCTT] = sctt.Adapter{}
+	p.Registry = accounts.NewRegistry(options)
+}
+
+// Where senders must be proven, a Channel of a platform that signs nothing receives only with a
+// token, or CIDRs that are somebody's, or if it says that it needs neither. What is pushed
+// otherwise is to be sent again, and its condition says what to do.
+func TestProofIsRequired(t *testing.T) {
+	for name, test := range map[string]struct {
+		adjust func(*v1alpha1.Channel)
+		passes bool
+	}{
+		"nothing":               {func(*v1alpha1.Channel) {}, false},
+		"CIDRs that are no one": {withNetworks("0.0.0.0/0"), false},
+		"one of them too wide":  {withNetworks("203.0.113.0/24", "::/0"), false},
+		"CIDRs":                 {withNetworks("203.0.113.0/24"), true},
+		"a token":               {withToken("token"), true},
+		"its own word":          {acceptUnproven, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := open(t)
+			p.secret("push-token", map[string]string{"token": "t"})
+			channel := p.channel("main", test.adjust)
+			p.load(channel) // nobody asks for proof: all is as before
+			p.holds("main")
+			p.strict()
+			if test.passes {
+				p.load(channel)
+				p.holds("main")
+				return
+			}
+			account := p.loadAny(channel)
+			for _, says := range []string{"spec.receive.tokenSecretRef", "allowedCIDRs", "acceptUnproven"} {
+				p.problem(account, v1alpha1.ReasonSenderNotProven, says, false)
+			}
+		})
+	}
+}
+
+// A platform that signs its pushes is proven by that.
+func TestProofOfAPlatformThatSigns(t *testing.T) {
+	p := open(t)
+	channel := p.channel("main", func(c *v1alpha1.Channel) { c.Spec.Platform = v1alpha1.PlatformSCTT })
+	p.strict()
+	account := p.loadAny(channel)
+	if account.Unreadable != nil {
+		t.Error(account.Unreadable)
+	}
+}
+
+// A token that is to prove it and is not there is told first: it is what to mend.
+func TestProofByATokenThatIsMissing(t *testing.T) {
+	p := open(t)
+	channel := p.channel("main", withToken("token"))
+	p.strict()
+	p.problem(p.loadAny(channel), v1alpha1.ReasonCredentialsMissing, "Secret push-token has no key token", false)
+}
