@@ -30,6 +30,8 @@ func mapper(*rest.Config, *http.Client) (meta.RESTMapper, error) { //nolint:forb
 			return nil, fmt.Errorf("tell the resource of a kind: %w", err)
 		}
 		known.Add(kind, meta.RESTScopeNamespace)
+		// A cache of some namespaces asks about lists too.
+		known.Add(kind.GroupVersion().WithKind(kind.Kind+"List"), meta.RESTScopeNamespace)
 	}
 	return known, nil
 }

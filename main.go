@@ -6,6 +6,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -22,10 +23,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
@@ -72,6 +75,7 @@ type options struct {
 	allowPrivate                              bool
 	requireProof                              bool
 	trustedProxies                            string
+	watchNamespaces                           string
 	workers                                   int
 	log                                       zap.Options
 }
@@ -99,6 +103,7 @@ func parse(flags *flag.FlagSet) options {
 	flags.BoolVar(&o.allowPrivate, "allow-private-endpoints", false, "Let Channels' endpoints be plain http and private addresses. For local stacks.")
 	flags.BoolVar(&o.requireProof, "require-proof", false, "Accept no pushes of a Channel whose platform signs none and that has neither a token nor CIDRs, unless it sets spec.receive.acceptUnproven.")
 	flags.StringVar(&o.trustedProxies, "trusted-proxies", "", "CIDRs of the proxies in front, separated by commas: behind them, and only behind them, X-Forwarded-For says whom a push comes from.")
+	flags.StringVar(&o.watchNamespaces, "watch-namespaces", "", "Namespaces that Channels are in, separated by commas: nothing is read or written in any other. Empty: all.")
 	flags.IntVar(&o.workers, "workers", 16, "How many products, and how many orders, are looked at at a time.")
 	o.log.BindFlags(flags)
 	_ = flags.Parse(os.Args[1:]) // ExitOnError: it does not return an error
@@ -108,7 +113,7 @@ func parse(flags *flag.FlagSet) options {
 func run(ctx context.Context, o options) error {
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.log)))
 	proxies, err := parsePrefixes(o.trustedProxies)
-	if err != nil {
+	if err = errors.Join(err, checkNamespaces(o.namespaces())); err != nil {
 		return err
 	}
 	config, err := ctrl.GetConfig()
@@ -185,8 +190,16 @@ func closeJournal(kept *journal.Journal) {
 
 func managerOptions(o options) ctrl.Options {
 	metricsOptions := metricsserver.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure, CertDir: o.metricsCertPath}
+	metricsOptions.TLSOpts = []func(*tls.Config){func(config *tls.Config) { config.MinVersion = tls.VersionTLS12 }}
 	if o.metricsSecure {
 		metricsOptions.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
+	cached := controllers.CacheOptions()
+	for _, namespace := range o.namespaces() {
+		if cached.DefaultNamespaces == nil {
+			cached.DefaultNamespaces = map[string]cache.Config{}
+		}
+		cached.DefaultNamespaces[namespace] = cache.Config{}
 	}
 	return ctrl.Options{
 		Scheme:                        newScheme(),
@@ -198,7 +211,7 @@ func managerOptions(o options) ctrl.Options {
 		LeaderElectionNamespace:       o.leaderElectNamespace,
 		LeaderElectionReleaseOnCancel: true, // the process ends right after
 		GracefulShutdownTimeout:       ptr.To(shutdownTimeout),
-		Cache:                         controllers.CacheOptions(),
+		Cache:                         cached,
 		Client: client.Options{Cache: &client.CacheOptions{
 			// A look builds on the status that the look before wrote: from a cache that does not
 			// show it yet, what was just learned would be taken back.
@@ -221,6 +234,7 @@ func assemble(ctx context.Context, mgr ctrl.Manager, config *rest.Config, o opti
 	registry := accounts.NewRegistry(accounts.Options{
 		Adapters: adapters, Channels: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Writer: direct,
 		RoundTripper: platform.NewRoundTripper(o.allowPrivate), AllowPrivate: o.allowPrivate, RequireProof: o.requireProof, Copy: openCopy(o),
+		Namespaces: o.namespaces(),
 	})
 	registry.Restore(ctx)
 	receivers := map[v1alpha1.Platform]platform.Receiver{}
@@ -290,9 +304,26 @@ func newScheme() *runtime.Scheme {
 	return scheme
 }
 
+// namespaces that Channels are in; none: all.
+func (o options) namespaces() []string { return items(o.watchNamespaces) }
+
+func checkNamespaces(names []string) error {
+	for _, name := range names {
+		if wrong := validation.IsDNS1123Label(name); len(wrong) > 0 {
+			return fmt.Errorf("--watch-namespaces: %q: %s", name, strings.Join(wrong, ", "))
+		}
+	}
+	return nil
+}
+
+// items of a list with commas.
+func items(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
 func parsePrefixes(list string) ([]netip.Prefix, error) {
 	var prefixes []netip.Prefix
-	for _, text := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' }) {
+	for _, text := range items(list) {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
 			return nil, fmt.Errorf("--trusted-proxies: %w", err)

@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -55,6 +58,34 @@ func TestTrustedProxiesMustBeCIDRs(t *testing.T) {
 	}
 	if _, err := parsePrefixes("10.0.0.1"); err == nil {
 		t.Error("an address passed as a CIDR")
+	}
+}
+
+func TestWatchNamespaces(t *testing.T) {
+	for list, want := range map[string][]string{"": nil, "travel": {"travel"}, "travel, tours": {"travel", "tours"}} {
+		o := options{watchNamespaces: list}
+		if err := checkNamespaces(o.namespaces()); err != nil {
+			t.Errorf("%q: %v", list, err)
+		}
+		if got := slices.Collect(maps.Keys(managerOptions(o).Cache.DefaultNamespaces)); len(got) != len(want) || slices.ContainsFunc(want, func(name string) bool { return !slices.Contains(got, name) }) {
+			t.Errorf("%q: the cache has %q, want %q", list, got, want)
+		}
+	}
+	for _, list := range []string{"Travel", "*", "a/b", "travel;tours"} {
+		if err := checkNamespaces(items(list)); err == nil || !strings.Contains(err.Error(), "--watch-namespaces") {
+			t.Errorf("%q: %v", list, err)
+		}
+	}
+}
+
+// Not left to what the language's default is.
+func TestMetricsSpeakTLS12AtLeast(t *testing.T) {
+	var config tls.Config
+	for _, set := range managerOptions(options{metricsSecure: true}).Metrics.TLSOpts {
+		set(&config)
+	}
+	if config.MinVersion != tls.VersionTLS12 {
+		t.Errorf("the least version is %x", config.MinVersion)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -38,6 +37,8 @@ const (
 	// stalledCheckEvery is how often an account is checked that the platform refuses:
 	// what was wrong may be mended on the platform's side.
 	stalledCheckEvery = 5 * time.Minute
+	// forbiddenCheckEvery is how often it is tried whether the Secrets may be read by now.
+	forbiddenCheckEvery = 10 * time.Second
 	// discoveryTimeout bounds one listing of a catalogue.
 	discoveryTimeout = 10 * time.Minute
 	// discoveryPatience is how long a page waits for the account's turn: a listing that
@@ -101,7 +102,7 @@ func (r *ChannelReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("channel").
 		For(&v1alpha1.Channel{}, builder.WithPredicates(predicate.Or(asked(), r.noticed()))).
 		Watches(&v1alpha1.Channel{}, handler.EnqueueRequestsFromMapFunc(r.rivals), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WatchesMetadata(&corev1.Secret{}, accounts.SecretHandler(mgr.GetClient())).
+		WatchesRawSource(r.Accounts.SecretEvents(accounts.SecretHandler(mgr.GetClient()))).
 		WatchesRawSource(source.Channel(r.Doubts, &handler.EnqueueRequestForObject{})).
 		WatchesRawSource(source.Channel(r.outdated, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4, ReconciliationTimeout: discoveryTimeout + time.Minute}).
@@ -272,6 +273,10 @@ func channelVerdict(channel *v1alpha1.Channel, seen seenChannel) (conditions.Ver
 			Message: "the API server does not give the Channel's Secrets: " + seen.loadErr.Error()}, again{failing: true, urgent: true}
 	case seen.account == nil:
 		return conditions.Verdict{State: conditions.Reconciling, Reason: v1alpha1.ReasonProgressing}, again{after: time.Second, urgent: true}
+	case seen.account.Problem != nil && seen.account.Problem.Reason == v1alpha1.ReasonSecretsForbidden:
+		// Nothing tells that the rights were given.
+		return conditions.Verdict{State: conditions.Stalled, Reason: seen.account.Problem.Reason, Message: seen.account.Problem.Message},
+			again{after: forbiddenCheckEvery}
 	case seen.account.Problem != nil:
 		return conditions.Verdict{State: conditions.Stalled, Reason: seen.account.Problem.Reason, Message: seen.account.Problem.Message},
 			again{after: stalledCheckEvery}

@@ -51,6 +51,8 @@ func TestDecideChannel(t *testing.T) {
 		"not loaded yet":         {newChannel(), seenChannel{}, v1alpha1.ReasonProgressing, conditions.Reconciling, again{after: time.Second, urgent: true}, false},
 		"a problem": {newChannel(), seenChannel{account: &accounts.Account{Problem: &accounts.Problem{Reason: v1alpha1.ReasonAccountTaken}}},
 			v1alpha1.ReasonAccountTaken, conditions.Stalled, again{after: stalledCheckEvery}, false},
+		"Secrets that may not be read": {newChannel(), seenChannel{account: &accounts.Account{Problem: &accounts.Problem{Reason: v1alpha1.ReasonSecretsForbidden}}},
+			v1alpha1.ReasonSecretsForbidden, conditions.Stalled, again{after: forbiddenCheckEvery}, false},
 		"a problem, suspended": {newChannel(isSuspended), seenChannel{account: &accounts.Account{Suspended: true, Problem: &accounts.Problem{Reason: v1alpha1.ReasonCredentialsMissing}}},
 			v1alpha1.ReasonCredentialsMissing, conditions.Stalled, again{after: stalledCheckEvery}, false},
 		"suspended":            {newChannel(isConnected, isSuspended), seenChannel{account: &accounts.Account{Suspended: true}}, v1alpha1.ReasonSuspended, conditions.Waiting, again{}, false},

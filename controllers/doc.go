@@ -5,10 +5,10 @@
 // pushes come in.
 package controllers
 
-// What the manager may do, and nothing more.
+// What the manager may do in the whole cluster, and nothing more. What it may do with Secrets is
+// given namespace by namespace: config/rbac/channel_secrets_role.yaml.
 //
 // +kubebuilder:rbac:groups=channel.laidoulaile.online,resources=channels,verbs=get;list;watch
 // +kubebuilder:rbac:groups=channel.laidoulaile.online,resources=productsyncs;ordervouchers,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=channel.laidoulaile.online,resources=channels/status;productsyncs/status;ordervouchers/status,verbs=patch
-// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch

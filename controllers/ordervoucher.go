@@ -86,7 +86,7 @@ func (r *OrderVoucherReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("ordervoucher").
 		Watches(&v1alpha1.OrderVoucher{}, enqueueOwing(r.owes), builder.WithPredicates(asked())).
 		Watches(&v1alpha1.Channel{}, enqueueDependents(r.Client, &v1alpha1.OrderVoucherList{}, r.owes), builder.WithPredicates(readyChanged())).
-		WatchesMetadata(&corev1.Secret{}, enqueueCodes(r.Client, r.owes), builder.WithPredicates(predicate.ResourceVersionChangedPredicate{})).
+		WatchesRawSource(r.Accounts.SecretEvents(enqueueCodes(r.Client, r.owes), predicate.ResourceVersionChangedPredicate{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.Workers, ReconciliationTimeout: askTimeout}).
 		Complete(r)
 }

@@ -58,6 +58,8 @@ const (
 	ReasonChannelNotReady = "ChannelNotReady"
 	// ReasonAccountTaken: another Channel holds this account already.
 	ReasonAccountTaken = "AccountTaken"
+	// ReasonSecretsForbidden: the operator may not read the Secrets of the Channel's namespace.
+	ReasonSecretsForbidden = "SecretsForbidden"
 	// ReasonCredentialsMissing: the Secret, or its key, is not there.
 	ReasonCredentialsMissing = "CredentialsMissing"
 	// ReasonCredentialsInvalid: the Secret's value does not parse.

@@ -348,9 +348,10 @@ func (r *reader) List(ctx context.Context, list client.ObjectList, options ...cl
 		return err
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.listed != nil {
-		return r.listed(list.(*v1alpha1.ChannelList))
+	listed := r.listed
+	r.mu.Unlock()
+	if listed != nil {
+		return listed(list.(*v1alpha1.ChannelList))
 	}
 	return nil
 }

@@ -42,7 +42,8 @@ func SecretNames(channel *v1alpha1.Channel) []string {
 
 // build makes the account of a Channel. It returns an error only for what may pass
 // (the API server does not answer); what somebody has to change becomes the
-// account's Problem, and what stops receiving its Unreadable.
+// account's Problem, and what stops receiving its Unreadable. That includes the rights
+// to read the Channel's Secrets.
 func (r *Registry) build(ctx context.Context, channel *v1alpha1.Channel, from *source) (*Account, error) {
 	account := &Account{
 		Namespace: channel.Namespace, Name: channel.Name,
@@ -62,7 +63,12 @@ func (r *Registry) build(ctx context.Context, channel *v1alpha1.Channel, from *s
 		return nil, err
 	}
 	for _, step := range []func(context.Context, *v1alpha1.Channel, *source, *Account) error{r.addSealer, r.addGuard, r.checkProof, r.addClient} {
-		if err := step(ctx, channel, from, account); err != nil {
+		err := step(ctx, channel, from, account)
+		if _, missing := errors.AsType[noRights](err); missing {
+			r.lock(account)
+			return account, nil
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -128,8 +134,7 @@ func newSealer(recipients []string, secret *corev1.Secret) (*sealing.Sealer, err
 func (r *Registry) sealingSecret(ctx context.Context, channel *v1alpha1.Channel, from *source) (*corev1.Secret, error) {
 	key := client.ObjectKey{Namespace: channel.Namespace, Name: SealingSecretName(channel.Name)}
 	known := r.keys(client.ObjectKeyFromObject(channel))
-	secret := &corev1.Secret{}
-	err := from.reader.Get(ctx, key, secret)
+	secret, err := from.get(ctx, key.Namespace, key.Name)
 	if apierrors.IsNotFound(err) {
 		secret = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name,
 			Labels: map[string]string{v1alpha1.LabelChannel: channel.Name}}}
@@ -198,8 +203,7 @@ func (r *Registry) addGuard(ctx context.Context, channel *v1alpha1.Channel, from
 	if ref == nil {
 		return nil
 	}
-	secret := &corev1.Secret{}
-	err := from.reader.Get(ctx, client.ObjectKey{Namespace: channel.Namespace, Name: ref.Name}, secret)
+	secret, err := from.get(ctx, channel.Namespace, ref.Name)
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("read Secret %s: %w", ref.Name, err)
 	}
@@ -231,8 +235,8 @@ func (r *Registry) checkProof(_ context.Context, channel *v1alpha1.Channel, _ *s
 // addClient reads the credentials and makes the client.
 func (r *Registry) addClient(ctx context.Context, channel *v1alpha1.Channel, from *source, account *Account) error {
 	name := channel.Spec.CredentialsRef.Name
-	secret := &corev1.Secret{}
-	if err := from.reader.Get(ctx, client.ObjectKey{Namespace: channel.Namespace, Name: name}, secret); apierrors.IsNotFound(err) {
+	secret, err := from.get(ctx, channel.Namespace, name)
+	if apierrors.IsNotFound(err) {
 		account.setProblem(v1alpha1.ReasonCredentialsMissing,
 			fmt.Sprintf("Secret %s does not exist; create it with the keys of platform %s", name, channel.Spec.Platform))
 		return nil

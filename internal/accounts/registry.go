@@ -45,6 +45,8 @@ type Options struct {
 	RoundTripper http.RoundTripper
 	// AllowPrivate allows http:// endpoints.
 	AllowPrivate bool
+	// Namespaces are those that Channels are in; empty: any may have some.
+	Namespaces []string
 	// RequireProof refuses pushes whose sender nothing can prove, unless their Channel says that
 	// it accepts them.
 	RequireProof bool
@@ -62,15 +64,23 @@ type Registry struct {
 	allowPrivate bool
 	requireProof bool
 	copy         *Copy
+	namespaces   []string
+	secrets      *secretWatch
 
-	loading sync.Map // types.NamespacedName → *sync.Mutex: one load of a Channel at a time
-	// ready: the API server has given every Channel. restored: the copy has given some.
+	// ready: every Channel was tried. restored: the copy has given some.
 	ready, restored atomic.Bool
 	changed         chan struct{} // has one when the copy may be out of date
 
-	mu     sync.RWMutex
-	byName map[types.NamespacedName]*entry
-	byID   map[accountID]map[types.NamespacedName]*entry
+	mu      sync.RWMutex
+	loading map[types.NamespacedName]*turn
+	byName  map[types.NamespacedName]*entry
+	byID    map[accountID]map[types.NamespacedName]*entry
+}
+
+// turn is whose turn it is to load a Channel: one load at a time.
+type turn struct {
+	sync.Mutex
+	takers int // who has it, and who waits for it
 }
 
 type accountID struct {
@@ -101,8 +111,10 @@ type entry struct {
 func NewRegistry(o Options) *Registry {
 	return &Registry{
 		adapters: o.Adapters, channels: o.Channels, reader: o.Secrets, writer: o.Writer,
-		roundTripper: o.RoundTripper, allowPrivate: o.AllowPrivate, requireProof: o.RequireProof, copy: o.Copy, changed: make(chan struct{}, 1),
-		byName: map[types.NamespacedName]*entry{}, byID: map[accountID]map[types.NamespacedName]*entry{},
+		roundTripper: o.RoundTripper, allowPrivate: o.AllowPrivate, requireProof: o.RequireProof, copy: o.Copy, namespaces: o.Namespaces,
+		secrets: &secretWatch{namespaces: map[string]*watchedNamespace{}}, changed: make(chan struct{}, 1),
+		loading: map[types.NamespacedName]*turn{},
+		byName:  map[types.NamespacedName]*entry{}, byID: map[accountID]map[types.NamespacedName]*entry{},
 	}
 }
 
@@ -201,10 +213,9 @@ func (r *Registry) Asking(name types.NamespacedName) *Account {
 // returns the error, and what was known stays known.
 func (r *Registry) Load(ctx context.Context, channel *v1alpha1.Channel) error {
 	name := client.ObjectKeyFromObject(channel)
-	lock, _ := r.loading.LoadOrStore(name, &sync.Mutex{})
-	lock.(*sync.Mutex).Lock()
-	defer lock.(*sync.Mutex).Unlock()
+	defer r.takeTurn(name)()
 
+	channel = r.newest(ctx, channel)
 	r.announce(channel)
 	r.forgetGoneRivals(ctx, name)
 	from := &source{reader: r.reader, writer: r.writer}
@@ -219,6 +230,39 @@ func (r *Registry) Load(ctx context.Context, channel *v1alpha1.Channel) error {
 		r.noteChange()
 	}
 	return nil
+}
+
+// takeTurn waits until no other load of the Channel is under way, and keeps others waiting
+// until done is called. That the Channel is forgotten meanwhile changes nothing about it.
+func (r *Registry) takeTurn(name types.NamespacedName) (done func()) {
+	r.mu.Lock()
+	own := r.loading[name]
+	if own == nil {
+		own = &turn{}
+		r.loading[name] = own
+	}
+	own.takers++
+	r.mu.Unlock()
+	own.Lock()
+	return func() {
+		own.Unlock()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if own.takers--; own.takers == 0 {
+			delete(r.loading, name)
+		}
+	}
+}
+
+// newest is the Channel as the cache has it by now, if that is another than was read before
+// its turn came: whoever had the turn may have loaded that one, and it must not be undone.
+func (r *Registry) newest(ctx context.Context, channel *v1alpha1.Channel) *v1alpha1.Channel {
+	now := &v1alpha1.Channel{}
+	err := r.channels.Get(ctx, client.ObjectKeyFromObject(channel), now)
+	if err == nil && (now.UID != channel.UID || now.Generation > channel.Generation) {
+		return now
+	}
+	return channel
 }
 
 // forgetGoneRivals drops Channels that claim the same account and were deleted, so that
@@ -267,6 +311,7 @@ func (r *Registry) announce(channel *v1alpha1.Channel) {
 		r.byID[id][name] = e
 	}
 	e.created = channel.CreationTimestamp.Time
+	r.secrets.begin(name.Namespace)
 }
 
 // Forget drops a Channel that was deleted.
@@ -274,8 +319,19 @@ func (r *Registry) Forget(name types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.forget(name)
-	r.loading.Delete(name)
+	if !r.hasChannels(name.Namespace) {
+		r.secrets.end(name.Namespace)
+	}
 	r.noteChange()
+}
+
+func (r *Registry) hasChannels(namespace string) bool {
+	for name := range r.byName {
+		if name.Namespace == namespace {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *Registry) forget(name types.NamespacedName) {
@@ -334,58 +390,8 @@ func equalLimits(a, b v1alpha1.ChannelLimits) bool {
 	return ptr.Equal(a.RequestsPerSecond, b.RequestsPerSecond) && ptr.Equal(a.Burst, b.Burst) && ptr.Equal(a.Concurrency, b.Concurrency)
 }
 
-// Ready reports whether every Channel there was at the start has been loaded, or those that
-// the copy knew of were restored.
-func (r *Registry) Ready() bool { return r.ready.Load() || r.restored.Load() }
-
-// NeedLeaderElection is false: every replica receives.
-func (r *Registry) NeedLeaderElection() bool { return false }
-
-// Start loads all Channels, retrying until each was loaded once, and then keeps the copy.
-// The manager calls it when its cache has synced.
-func (r *Registry) Start(ctx context.Context) error {
-	log := ctrl.LoggerFrom(ctx).WithName("accounts")
-	for delay := 200 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
-		err := r.loadAll(ctx)
-		if err == nil {
-			r.ready.Store(true)
-			log.Info("all Channels are loaded")
-			r.keepCopy(ctx)
-			return nil
-		}
-		log.Error(err, "a Channel could not be loaded: trying again", "receiving", r.Ready())
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(delay):
-		}
-	}
-}
-
-func (r *Registry) loadAll(ctx context.Context) error {
-	var list v1alpha1.ChannelList
-	if err := r.channels.List(ctx, &list); err != nil {
-		return fmt.Errorf("list Channels: %w", err)
-	}
-	var failed []error
-	for i := range list.Items {
-		failed = append(failed, r.Load(ctx, &list.Items[i]))
-	}
-	// What was deleted since it was listed may have been forgotten before it was loaded; and
-	// what was restored may have been deleted before this process was there to see it.
-	for _, name := range append(namesOf(list.Items), r.onlyRestored()...) {
-		r.forgetGone(ctx, name)
-	}
-	return errors.Join(failed...)
-}
-
-func namesOf(channels []v1alpha1.Channel) []types.NamespacedName {
-	var names []types.NamespacedName
-	for i := range channels {
-		names = append(names, client.ObjectKeyFromObject(&channels[i]))
-	}
-	return names
-}
+// lockedRetry is how soon an account is looked at again whose Secrets may not be read.
+const lockedRetry = 5 * time.Second
 
 // Reconcile keeps one Channel's account current, on every replica.
 func (r *Registry) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
@@ -396,5 +402,12 @@ func (r *Registry) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Re
 	} else if err != nil {
 		return ctrl.Result{}, err
 	}
-	return ctrl.Result{}, r.Load(ctx, &channel)
+	if err := r.Load(ctx, &channel); err != nil {
+		return ctrl.Result{}, err
+	}
+	account := r.Asking(request.NamespacedName)
+	if account != nil && account.Problem != nil && account.Problem.Reason == v1alpha1.ReasonSecretsForbidden {
+		return ctrl.Result{RequeueAfter: lockedRetry}, nil
+	}
+	return ctrl.Result{}, nil
 }

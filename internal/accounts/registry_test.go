@@ -6,17 +6,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/accounts"
@@ -348,6 +345,43 @@ func TestLookUpsDuringLoads(t *testing.T) {
 	all.Wait()
 }
 
+// Two loads of a Channel at a time could end in the other order than they read.
+func TestOneLoadAtATimeThoughForgottenMeanwhile(t *testing.T) {
+	p := open(t)
+	channel := p.channel("main")
+	var underWay, most atomic.Int32
+	entered, leave := make(chan struct{}, 2), make(chan struct{})
+	p.reader.stale = func(key client.ObjectKey, _ client.Object) (bool, error) {
+		if key.Name == "credentials" {
+			most.Store(max(most.Load(), underWay.Add(1)))
+			entered <- struct{}{}
+			<-leave
+			underWay.Add(-1)
+		}
+		return false, nil
+	}
+	var loads sync.WaitGroup
+	load := func() {
+		if err := p.Load(t.Context(), channel); err != nil {
+			t.Error(err)
+		}
+	}
+	loads.Go(load)
+	<-entered
+	p.Forget(client.ObjectKeyFromObject(channel))
+	loads.Go(load)
+	p.until("the second waits its turn, or is under way too", func() bool { return p.Loads(client.ObjectKeyFromObject(channel)) == 2 || underWay.Load() == 2 })
+	close(leave)
+	loads.Wait()
+	if most.Load() != 1 {
+		t.Errorf("%d loads at a time", most.Load())
+	}
+	p.holds("main")
+	if n := p.Loads(client.ObjectKeyFromObject(channel)); n != 0 {
+		t.Errorf("%d are kept in line when all are through", n)
+	}
+}
+
 func TestSecretNames(t *testing.T) {
 	channel := &v1alpha1.Channel{ObjectMeta: metav1.ObjectMeta{Name: "main"}}
 	channel.Spec.CredentialsRef.Name = "credentials"
@@ -364,29 +398,7 @@ func TestSecretNames(t *testing.T) {
 // making, its change and its deletion.
 func TestRegistryFollowsTheCluster(t *testing.T) {
 	p := open(t)
-	mgr, err := ctrl.NewManager(env.Config(), ctrl.Options{
-		Scheme:     p.scheme,
-		Metrics:    metricsserver.Options{BindAddress: "0"},
-		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
-		Cache:      cache.Options{DefaultNamespaces: map[string]cache.Config{p.namespace: {}}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	options := p.options()
-	options.Channels, options.Secrets, options.Writer = mgr.GetClient(), mgr.GetAPIReader(), mgr.GetClient()
-	p.Registry = accounts.NewRegistry(options)
-	if err := p.SetupWithManager(mgr); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- mgr.Start(t.Context()) }()
-	t.Cleanup(func() { // the test's context has ended
-		if err := <-done; err != nil {
-			t.Errorf("manager: %v", err)
-		}
-	})
-	p.until("the registry is ready", p.Ready)
+	p.underManager(env.Config())
 	p.found("main", accounts.ErrUnknown, accounts.ErrUnknown)
 
 	channel := p.channel("main", withToken("token"), func(c *v1alpha1.Channel) { c.Spec.CredentialsRef.Name = "later" })
@@ -427,4 +439,39 @@ func TestRegistryFollowsTheCluster(t *testing.T) {
 	p.until("the endpoint is refused", func() bool { return strings.HasPrefix(reason(), v1alpha1.ReasonEndpointNotAllowed) })
 	p.delete(channel)
 	p.until("it is forgotten", func() bool { return errors.Is(second(p.ByName(name)), accounts.ErrUnknown) })
+}
+
+// What was listed, or read, before its turn came may be older than what was loaded meanwhile.
+func TestOlderChannelIsNotLoadedOverANewer(t *testing.T) {
+	t.Run("listed before it was changed", func(t *testing.T) {
+		p := open(t)
+		older := p.channel("main")
+		newer := older.DeepCopy()
+		newer.Spec.Suspend = true
+		if err := p.api.Update(t.Context(), newer); err != nil {
+			t.Fatal(err)
+		}
+		p.reader.listed = func(list *v1alpha1.ChannelList) error {
+			list.Items = []v1alpha1.Channel{*older}
+			return p.Load(t.Context(), newer) // as Reconcile does between the list and the load
+		}
+		p.started()
+		if !p.Asking(client.ObjectKeyFromObject(newer)).Suspended {
+			t.Error("the older Channel was loaded over the newer")
+		}
+	})
+	t.Run("deleted, and made anew", func(t *testing.T) {
+		p := open(t)
+		older := p.channel("main")
+		p.delete(older)
+		newer := p.channel("main", func(c *v1alpha1.Channel) { c.Spec.Account = "2" })
+		p.load(newer)
+		if err := p.Load(t.Context(), older); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.ByAccount(v1alpha1.PlatformFliggy, "2"); err != nil {
+			t.Errorf("the Channel that is there: %v", err)
+		}
+		p.found("main", accounts.ErrNotKnownYet, nil) // not started: nothing is unknown
+	})
 }

@@ -124,6 +124,9 @@ func (r *Registry) Restore(ctx context.Context) {
 	}
 	made := 0
 	for i := range origins {
+		if len(r.namespaces) > 0 && !slices.Contains(r.namespaces, origins[i].Namespace) {
+			continue // no longer one of ours: it would never be forgotten
+		}
 		if err := r.restore(ctx, &origins[i]); err != nil {
 			log.Error(err, "a Channel is not restored from the copy of the accounts")
 			continue

@@ -484,3 +484,98 @@ func (s *small) List(_ context.Context, list client.ObjectList, _ ...client.List
 	list.(*v1alpha1.ChannelList).Items = []v1alpha1.Channel{s.channel}
 	return nil
 }
+
+// One Channel that cannot be loaded, for a reason of its own, keeps no other from being received
+// for, nor from being kept in the copy; and nobody is told that there is no such account.
+func TestOneChannelThatCannotBeLoadedHoldsUpNoOther(t *testing.T) {
+	for name, problem := range map[string]error{
+		"forbidden":   apierrors.NewForbidden(corev1.Resource("secrets"), "locked", errors.New("no rights")),
+		"gone":        apierrors.NewNotFound(corev1.Resource("namespaces"), "travel"),
+		"unreadable":  apierrors.NewInternalError(errors.New("it cannot be decrypted")),
+		"cannot make": apierrors.NewInvalid(v1alpha1.SchemeGroupVersion.WithKind("Secret").GroupKind(), "locked", nil),
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := openKept(t)
+			k.channel("main")
+			k.channel("locked", func(c *v1alpha1.Channel) { c.Spec.Account = "2" })
+			if apierrors.IsNotFound(problem) { // a Secret is made; its namespace is not
+				k.writes.Writer = refuses{k.writes.Writer, "locked-sealing", problem}
+			} else {
+				k.reader.stale = fails("locked-sealing", problem)
+			}
+			stop := k.runs()
+			k.until("ready", k.Ready)
+			k.holds("main")
+			k.triesAgain()
+			if _, err := k.ByAccount(v1alpha1.PlatformFliggy, "3"); !errors.Is(err, accounts.ErrUnknown) {
+				t.Errorf("an account of nobody: %v", err)
+			}
+			stop()
+			k.restored()
+			k.holds("main")
+			k.triesAgain()
+		})
+	}
+}
+
+// While the API server itself fails there is no saying who is ready; but those it gives are kept.
+func TestThoseThatAreLoadedAreKeptWhileOthersCannotBeRead(t *testing.T) {
+	k := openKept(t)
+	k.channel("main")
+	k.channel("locked", func(c *v1alpha1.Channel) { c.Spec.Account = "2" })
+	k.reader.stale = fails("locked-sealing", errAway)
+	stop := k.runs()
+	k.until("main is kept", func() bool {
+		found, err := openCopy(t, k.dir, k.keyDir).Read()
+		return err == nil && len(found) == 2 && len(found[1].Secrets) > 0
+	})
+	if k.Ready() {
+		t.Error("ready, though the API server fails")
+	}
+	k.triesAgain()
+	stop()
+}
+
+// refuses to make an object.
+type refuses struct {
+	client.Writer
+	name string
+	err  error
+}
+
+func (r refuses) Create(ctx context.Context, o client.Object, options ...client.CreateOption) error {
+	if o.GetName() == r.name {
+		return r.err
+	}
+	return r.Writer.Create(ctx, o, options...)
+}
+
+// fails has all reads of a Secret end so.
+func fails(secret string, err error) func(client.ObjectKey, client.Object) (bool, error) {
+	return func(key client.ObjectKey, _ client.Object) (bool, error) { return key.Name == secret, err }
+}
+
+// triesAgain checks that pushes for the account 2 are to be sent again.
+func (k *kept) triesAgain() {
+	k.Helper()
+	if _, err := k.ByAccount(v1alpha1.PlatformFliggy, "2"); err == nil || errors.Is(err, accounts.ErrUnknown) {
+		k.Errorf("the account that cannot be loaded: %v", err)
+	}
+}
+
+// A replica that is limited to some namespaces now does not receive for what it knew of others.
+func TestOnlyItsNamespacesAreRestored(t *testing.T) {
+	k := openKept(t)
+	k.channel("main")
+	stop := k.runs()
+	k.until("ready", k.Ready)
+	stop()
+	for namespace, want := range map[string]error{k.namespace: nil, "another": accounts.ErrNotKnownYet} {
+		k.restart()
+		k.options.Namespaces = []string{namespace}
+		k.Registry = accounts.NewRegistry(k.options)
+		k.away()
+		k.Restore(t.Context())
+		k.found("main", want, want)
+	}
+}

@@ -2,10 +2,13 @@ package accounts
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -18,16 +21,25 @@ import (
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 )
 
+// A Channel that could not be loaded is tried again after these gaps.
+const firstRetry, lastRetry = 100 * time.Millisecond, 30 * time.Second
+
 // SetupWithManager keeps the registry current on every replica, leader or not.
 func (r *Registry) SetupWithManager(mgr ctrl.Manager) error {
+	secrets, err := metadata.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	if err != nil {
+		return fmt.Errorf("make the client that watches Secrets: %w", err)
+	}
+	r.secrets.use(secrets)
 	if err := mgr.Add(r); err != nil {
 		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("accounts").
 		For(&v1alpha1.Channel{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WatchesMetadata(&corev1.Secret{}, SecretHandler(r.channels)).
-		WithOptions(controller.Options{NeedLeaderElection: ptr.To(false), MaxConcurrentReconciles: 4}).
+		WatchesRawSource(r.SecretEvents(SecretHandler(r.channels))).
+		WithOptions(controller.Options{NeedLeaderElection: ptr.To(false), MaxConcurrentReconciles: 4,
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, lastRetry)}).
 		Complete(r)
 }
 

@@ -21,6 +21,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -157,8 +158,9 @@ func Config() *rest.Config {
 	return rest.CopyConfig(config)
 }
 
-// Namespace makes a namespace of its own for a test. It is left behind: the whole
-// API server goes away with the test binary.
+// Namespace makes a namespace of its own for a test, in which the manager of config/default may
+// use Secrets, as config/channel-secrets says. It is left behind: the whole API server goes away
+// with the test binary.
 func Namespace(t testing.TB, c client.Client) string {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
@@ -167,5 +169,22 @@ func Namespace(t testing.TB, c client.Client) string {
 	if err := c.Create(ctx, namespace); err != nil {
 		t.Fatalf("create namespace: %v", err)
 	}
+	if err := c.Create(ctx, secretsBinding(namespace.Name)); err != nil {
+		t.Fatalf("let the manager use Secrets: %v", err)
+	}
 	return namespace.Name
+}
+
+// secretsBinding is config/channel-secrets. It may name a role that is not there.
+func secretsBinding(namespace string) client.Object {
+	const name = "channel-operator-channel-secrets"
+	binding := &unstructured.Unstructured{Object: map[string]any{
+		"roleRef":  map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+		"subjects": []any{map[string]any{"kind": "ServiceAccount", "namespace": ManagerNamespace, "name": managerName}},
+	}}
+	binding.SetAPIVersion("rbac.authorization.k8s.io/v1")
+	binding.SetKind("RoleBinding")
+	binding.SetNamespace(namespace)
+	binding.SetName(name)
+	return binding
 }

@@ -23,8 +23,8 @@ import (
 // ManagerNamespace is the operator's own namespace in config/default.
 const ManagerNamespace = "channel-operator-system"
 
-// managerIdentity is the manager's identity in config/default.
-const managerIdentity = "system:serviceaccount:" + ManagerNamespace + ":channel-operator-manager"
+// managerName is the manager's ServiceAccount.
+const managerName = "channel-operator-manager"
 
 // readyTimeout is how long a manager may take to start, or to stop, on a busy machine.
 const readyTimeout = 3 * time.Minute
@@ -49,7 +49,7 @@ var installed = sync.OnceValues(func() (operator, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return o, fmt.Errorf("build the manager: %w\n%s", err, out)
 	}
-	if err := writeKubeconfig(o.admin, "", false); err != nil {
+	if err := writeKubeconfig(o.admin, "", ""); err != nil {
 		return o, err
 	}
 	if out, err := o.kubectl("apply", "-k", filepath.Join(root, "config", "default")); err != nil {
@@ -58,9 +58,9 @@ var installed = sync.OnceValues(func() (operator, error) {
 	return o, nil
 })
 
-// writeKubeconfig writes one for an administrator or, as the manager, one that acts in
-// its name. A server other than the API server itself stands in front of it.
-func writeKubeconfig(file, server string, asManager bool) error {
+// writeKubeconfig writes one for an administrator or, given the namespace of a manager's
+// ServiceAccount, one that acts in its name. A server other than the API server itself stands in front of it.
+func writeKubeconfig(file, server, namespaceOfManager string) error {
 	config := Config()
 	cluster := &clientcmdapi.Cluster{Server: server}
 	user := &clientcmdapi.AuthInfo{}
@@ -68,9 +68,9 @@ func writeKubeconfig(file, server string, asManager bool) error {
 		cluster.Server, cluster.CertificateAuthorityData = config.Host, config.CAData
 		user.ClientCertificateData, user.ClientKeyData = config.CertData, config.KeyData
 	}
-	if asManager {
-		user.Impersonate = managerIdentity
-		user.ImpersonateGroups = []string{"system:serviceaccounts", "system:serviceaccounts:" + ManagerNamespace, "system:authenticated"}
+	if namespaceOfManager != "" {
+		user.Impersonate = "system:serviceaccount:" + namespaceOfManager + ":" + managerName
+		user.ImpersonateGroups = []string{"system:serviceaccounts", "system:serviceaccounts:" + namespaceOfManager, "system:authenticated"}
 	}
 	return clientcmd.WriteToFile(clientcmdapi.Config{
 		Clusters:       map[string]*clientcmdapi.Cluster{"test": cluster},
@@ -135,6 +135,9 @@ type ManagerOptions struct {
 	Server string
 	// Push is the address for pushes; empty takes a free one.
 	Push string
+	// InstalledIn is the namespace of its ServiceAccount, which gives it its rights; empty is
+	// that of config/default.
+	InstalledIn string
 	// Flags besides those that say where everything is.
 	Flags []string
 }
@@ -151,7 +154,7 @@ func StartManager(o ManagerOptions) (*Manager, error) {
 	}
 	m := &Manager{Push: cmp.Or(o.Push, free[0]), Metrics: free[1], Probes: free[2], Log: &Log{}, ended: make(chan struct{})}
 	kubeconfig := filepath.Join(shared.dir, "manager-"+m.Probes[len("127.0.0.1:"):]+".kubeconfig")
-	if err := writeKubeconfig(kubeconfig, o.Server, true); err != nil {
+	if err := writeKubeconfig(kubeconfig, o.Server, cmp.Or(o.InstalledIn, ManagerNamespace)); err != nil {
 		return nil, err
 	}
 	m.cmd = exec.Command(shared.binary, append([]string{"--kubeconfig", kubeconfig,

@@ -8,17 +8,21 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,6 +31,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/laidoulaile/channel-operator/test/env"
@@ -138,7 +143,7 @@ func TestEveryKustomizationBuilds(t *testing.T) {
 			return err
 		}
 		dir := filepath.Dir(path)
-		if slices.Contains([]string{"config/ingress", "config/ephemeral-journal"}, dir) { // components: built by who uses them
+		if slices.Contains([]string{"config/ingress", "config/ephemeral-journal", "config/channel-secrets"}, dir) { // components: built by who uses them
 			return nil
 		}
 		built++
@@ -171,6 +176,7 @@ func TestApply(t *testing.T) {
 	t.Run("pods pass admission", func(t *testing.T) { checkAdmission(t, c) })
 	t.Run("the pod of operations.md", checkDocumentedPod)
 	t.Run("rights", func(t *testing.T) { checkRights(t, c) })
+	t.Run("rights in some namespaces only", func(t *testing.T) { checkNamespaced(t, c) })
 }
 
 // checkAdmission: the namespace enforces the restricted standard, so the API server
@@ -228,35 +234,118 @@ func podOf(set *appsv1.StatefulSet) *corev1.Pod {
 	return pod
 }
 
+// everyVerb that RBAC knows of these resources.
+var everyVerb = []string{"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"}
+
+// managed is what the manager does in a namespace with Channels: verbs by group/resource.
+var managed = map[string][]string{
+	group + "/channels":             {"get", "list", "watch"},
+	group + "/channels/status":      {"patch"},
+	group + "/productsyncs":         {"get", "list", "watch", "create", "patch", "delete"},
+	group + "/productsyncs/status":  {"patch"},
+	group + "/ordervouchers":        {"get", "list", "watch", "create", "patch", "delete"},
+	group + "/ordervouchers/status": {"patch"},
+	"events.k8s.io/events":          {"create", "patch"},
+	"/secrets":                      {"get", "list", "watch", "create", "patch"},
+}
+
+// elsewhere is what it never does, beside the other verbs on the above.
+var elsewhere = []string{"/pods", "/pods/exec", "/configmaps", "/serviceaccounts/token", "/namespaces", "/nodes", "apps/statefulsets",
+	"rbac.authorization.k8s.io/clusterrolebindings", "rbac.authorization.k8s.io/roles", "apiextensions.k8s.io/customresourcedefinitions"}
+
+const group = "channel.laidoulaile.online"
+
+// checkRights of config/default: in the whole cluster all but Secrets, these where config/channel-secrets
+// is, and leases in its own namespace.
 func checkRights(t *testing.T, c client.Client) {
-	cases := map[string]struct {
-		attributes authorizationv1.ResourceAttributes
-		want       bool
-	}{
-		"watch channels":          {rights("list", "channel.laidoulaile.online", "channels", ""), true},
-		"record a push":           {rights("patch", "channel.laidoulaile.online", "ordervouchers", ""), true},
-		"write a status":          {rights("patch", "channel.laidoulaile.online", "productsyncs/status", ""), true},
-		"hold the lease":          {rights("update", "coordination.k8s.io", "leases", namespace), true},
-		"hold a lease elsewhere":  {rights("update", "coordination.k8s.io", "leases", "kube-system"), false},
-		"ask who reads metrics":   {rights("create", "authentication.k8s.io", "tokenreviews", ""), true},
-		"delete an order":         {rights("delete", "channel.laidoulaile.online", "ordervouchers", ""), true},
-		"delete a channel":        {rights("delete", "channel.laidoulaile.online", "channels", ""), false},
-		"delete a secret":         {rights("delete", "", "secrets", ""), false},
-		"change a channel's spec": {rights("patch", "channel.laidoulaile.online", "channels", ""), false},
-		"give itself rights":      {rights("create", "rbac.authorization.k8s.io", "clusterrolebindings", ""), false},
+	soon(t, c, rights("list", "", "secrets", "default"))
+	without := maps.Clone(managed)
+	delete(without, "/secrets")
+	may(t, c, "", without)
+	may(t, c, namespace, without)
+	may(t, c, "default", managed) // where config/samples is applied
+	for where, want := range map[string]map[string]bool{
+		namespace: {"get": true, "update": true, "create": true}, "kube-system": {},
+	} {
+		for _, verb := range everyVerb {
+			lease := rights(verb, "coordination.k8s.io", "leases", where)
+			if verb != "create" { // which cannot be limited to a name
+				lease.Name = "channel-operator." + group
+			}
+			if got := allowed(t, c, lease); got != want[verb] {
+				t.Errorf("%s the lease in %s: %v", verb, where, got)
+			}
+		}
 	}
-	for name, test := range cases {
-		t.Run(name, func(t *testing.T) {
-			review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-				User: serviceAccount, ResourceAttributes: &test.attributes,
-			}}
-			if err := c.Create(t.Context(), review); err != nil {
-				t.Fatal(err)
+	if allowed(t, c, rights("update", "coordination.k8s.io", "leases", namespace)) {
+		t.Error("it may hold any lease")
+	}
+	for _, review := range []string{"authentication.k8s.io/tokenreviews", "authorization.k8s.io/subjectaccessreviews"} {
+		group, resource, _ := strings.Cut(review, "/")
+		if !allowed(t, c, rights("create", group, resource, "")) {
+			t.Errorf("it may not make %s: who reads /metrics cannot be asked", resource)
+		}
+	}
+}
+
+// may checks that the manager may do just this in a namespace; empty: in the whole cluster.
+func may(t *testing.T, c client.Client, where string, want map[string][]string) {
+	t.Helper()
+	for _, name := range slices.Concat(slices.Collect(maps.Keys(managed)), elsewhere) {
+		group, resource, _ := strings.Cut(name, "/")
+		for _, verb := range everyVerb {
+			if got := allowed(t, c, rights(verb, group, resource, where)); got != slices.Contains(want[name], verb) {
+				t.Errorf("%s %s in %q: %v", verb, name, where, got)
 			}
-			if review.Status.Allowed != test.want {
-				t.Errorf("allowed: %v, want %v (%s)", review.Status.Allowed, test.want, review.Status.Reason)
-			}
-		})
+		}
+	}
+}
+
+// soon waits until the API server has seen a right that was given a moment ago.
+func soon(t *testing.T, c client.Client, right authorizationv1.ResourceAttributes) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !allowed(t, c, right); {
+		if time.Now().After(deadline) {
+			t.Fatalf("it may not %s %s in %s", right.Verb, right.Resource, right.Namespace)
+		}
+		select {
+		case <-t.Context().Done():
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func allowed(t *testing.T, c client.Client, attributes authorizationv1.ResourceAttributes) bool {
+	t.Helper()
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User: serviceAccount, ResourceAttributes: &attributes,
+	}}
+	if err := c.Create(t.Context(), review); err != nil {
+		t.Fatal(err)
+	}
+	return review.Status.Allowed
+}
+
+// checkNamespaced: the overlay alone gives the manager in its namespace what config/default does,
+// and nothing anywhere else. It runs when nothing else is applied.
+func checkNamespaced(t *testing.T, c client.Client) {
+	for _, object := range build(t, "config/overlays/namespaced") {
+		if strings.HasPrefix(object.GetKind(), "Cluster") || object.GetNamespace() == "" {
+			t.Errorf("%s %s takes a cluster administrator", object.GetKind(), object.GetName())
+		}
+	}
+	kubectl(t, "delete", "clusterrolebinding", "channel-operator-manager-role-binding", "channel-operator-metrics-auth-role-binding")
+	kubectl(t, "create", "namespace", "travel")
+	kubectl(t, "apply", "-k", "config/overlays/namespaced")
+	soon(t, c, rights("list", "", "secrets", "travel"))
+	may(t, c, "travel", managed)
+	may(t, c, "", nil)
+	may(t, c, namespace, nil)
+	may(t, c, "kube-system", nil)
+	args := statefulSet(t, "config/overlays/namespaced").Spec.Template.Spec.Containers[0].Args
+	if !slices.Contains(args, "--watch-namespaces=travel") || !slices.Contains(args, "--metrics-bind-address=0") ||
+		slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "--metrics") && arg != "--metrics-bind-address=0" }) {
+		t.Errorf("args %v", args)
 	}
 }
 
@@ -267,12 +356,34 @@ func rights(verb, group, resource, namespace string) authorizationv1.ResourceAtt
 	}
 }
 
-// What the restricted standard does not ask for.
+// Beside what the restricted standard asks for, and that itself: admission is the cluster's matter.
 func TestHardening(t *testing.T) {
-	pod := statefulSet(t, "config/default").Spec.Template.Spec
+	for _, dir := range []string{"config/default", "config/overlays/dev", "config/overlays/production", "config/overlays/namespaced"} {
+		t.Run(dir, func(t *testing.T) { checkHardening(t, statefulSet(t, dir).Spec.Template.Spec) })
+	}
+}
+
+func checkHardening(t *testing.T, pod corev1.PodSpec) {
+	if len(pod.Containers) != 1 || len(pod.InitContainers) != 0 {
+		t.Fatalf("%d containers, and %d before them", len(pod.Containers), len(pod.InitContainers))
+	}
 	manager := pod.Containers[0]
-	if context := manager.SecurityContext; context.ReadOnlyRootFilesystem == nil || !*context.ReadOnlyRootFilesystem {
-		t.Error("the root file system is writable")
+	want := &corev1.SecurityContext{
+		AllowPrivilegeEscalation: ptr.To(false), ReadOnlyRootFilesystem: ptr.To(true),
+		Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+	}
+	if diff := cmp.Diff(want, manager.SecurityContext); diff != "" {
+		t.Errorf("the container (-want +got):\n%s", diff)
+	}
+	of := pod.SecurityContext
+	if of.RunAsNonRoot == nil || !*of.RunAsNonRoot || of.SeccompProfile == nil || of.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
+		t.Errorf("the pod: %+v", of)
+	}
+	if pod.ServiceAccountName != "channel-operator-manager" {
+		t.Errorf("its account is %q: what others have, it has", pod.ServiceAccountName)
+	}
+	if pod.HostNetwork || pod.HostPID || pod.HostIPC {
+		t.Error("it sees the host's network or processes")
 	}
 	if manager.Resources.Limits.Memory().IsZero() || manager.Resources.Requests.Cpu().IsZero() {
 		t.Error("no memory limit, or no request")
@@ -284,6 +395,71 @@ func TestHardening(t *testing.T) {
 	if grace := *pod.TerminationGracePeriodSeconds; pause <= 0 || grace < pause+shutdownSeconds+10 {
 		t.Errorf("a pause of %d s before the stop, of %d s in all", pause, grace)
 	}
+}
+
+// The image is the binary and certificates: no shell, no package manager, no root.
+func TestImageHasNoShell(t *testing.T) {
+	file, err := os.ReadFile(filepath.Join(root(t), "Dockerfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(file)
+	last := text[strings.LastIndex(text, "\nFROM ")+1:]
+	base, rest, _ := strings.Cut(last, "\n")
+	if base != "FROM scratch" || !strings.Contains(rest, "\nUSER 65532:65532\n") || strings.Contains(rest, "\nRUN ") || strings.Contains(rest, "\nSHELL ") {
+		t.Errorf("the image is made by:\n%s", last)
+	}
+}
+
+// What the policy of production lets out: DNS, the API server, and https to public addresses.
+func TestNetworkPolicy(t *testing.T) {
+	object := find(build(t, "config/overlays/production"), "NetworkPolicy")
+	var policy networkingv1.NetworkPolicy
+	decode(t, object, &policy)
+	if diff := cmp.Diff([]networkingv1.PolicyType{"Ingress", "Egress"}, policy.Spec.PolicyTypes); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(statefulSet(t, "config/overlays/production").Spec.Selector, &policy.Spec.PodSelector); diff != "" {
+		t.Errorf("it is about other pods:\n%s", diff)
+	}
+	for _, in := range policy.Spec.Ingress {
+		if len(in.Ports) != 1 || len(in.From) != 1 || in.From[0].NamespaceSelector == nil || len(in.From[0].NamespaceSelector.MatchLabels) != 1 {
+			t.Errorf("lets in %+v", in)
+		}
+	}
+	for address, want := range map[string]bool{
+		"8.8.8.8": true, "203.119.0.1": true, "172.32.0.1": true, "2400:3200::1": true,
+		"10.96.0.1": false, "172.16.0.1": false, "172.31.255.255": false, "192.168.1.1": false, "100.64.0.1": false,
+		"127.0.0.1": false, "169.254.169.254": false, "0.0.0.0": false, "224.0.0.1": false, "255.255.255.255": false, "198.18.0.1": false,
+		"::1": false, "fe80::1": false, "fd00:ec2::254": false, "ff02::1": false, "::ffff:10.0.0.1": false, "64:ff9b::a00:1": false,
+	} {
+		if got := letsOut(t, &policy, netip.MustParseAddr(address), 443); got != want {
+			t.Errorf("%s:443: %v", address, got)
+		}
+		if letsOut(t, &policy, netip.MustParseAddr(address), 80) {
+			t.Errorf("%s:80 is let out", address)
+		}
+	}
+}
+
+// letsOut reports whether a block of addresses of the policy has this one and its port.
+func letsOut(t *testing.T, policy *networkingv1.NetworkPolicy, address netip.Addr, port int) bool {
+	t.Helper()
+	has := func(cidr string) bool { return netip.MustParsePrefix(cidr).Contains(address) }
+	for _, out := range policy.Spec.Egress {
+		if len(out.To) == 0 || len(out.Ports) == 0 {
+			t.Fatalf("lets out anywhere: %+v", out)
+		}
+		if !slices.ContainsFunc(out.Ports, func(p networkingv1.NetworkPolicyPort) bool { return p.Port.IntValue() == port && p.EndPort == nil }) {
+			continue
+		}
+		for _, to := range out.To {
+			if to.IPBlock != nil && has(to.IPBlock.CIDR) && !slices.ContainsFunc(to.IPBlock.Except, has) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // shutdownSeconds is how long the manager takes to end (main.go's shutdownTimeout); the journal
