@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -60,6 +61,10 @@ var adapters = map[v1alpha1.Platform]platform.Adapter{
 // shutdownTimeout is how long everything gets to finish, the accepted pushes first.
 const shutdownTimeout = 25 * time.Second
 
+// mostVerbose is how verbose the log may be: from 8 on, the client logs what it writes to the
+// API server and reads there, Secrets too.
+const mostVerbose = 7
+
 // options are the flags.
 type options struct {
 	pushAddress, metricsAddress, probeAddress string
@@ -100,6 +105,9 @@ func parse(flags *flag.FlagSet) options {
 	flags.IntVar(&o.workers, "workers", 16, "How many products, and how many orders, are looked at at a time.")
 	o.log.BindFlags(flags)
 	_ = flags.Parse(os.Args[1:]) // ExitOnError: it does not return an error
+	if o.log.Level != nil && o.log.Level.Enabled(-mostVerbose-1) {
+		_ = flags.Set("zap-log-level", strconv.Itoa(mostVerbose)) // a number is a level
+	}
 	return o
 }
 
