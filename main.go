@@ -244,7 +244,7 @@ func assemble(ctx context.Context, mgr ctrl.Manager, config *rest.Config, o opti
 		registry.SetupWithManager(mgr),
 		mgr.Add(book),
 		mgr.Add(server),
-		addControllers(ctx, mgr, registry, book, o.workers),
+		addControllers(ctx, mgr, registry, book, o),
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("accounts", func(*http.Request) error {
 			if !registry.Ready() {
@@ -266,7 +266,7 @@ func apart(config *rest.Config) *rest.Config {
 	return own
 }
 
-func addControllers(ctx context.Context, mgr ctrl.Manager, registry *accounts.Registry, book *ledger.Ledger, workers int) error {
+func addControllers(ctx context.Context, mgr ctrl.Manager, registry *accounts.Registry, book *ledger.Ledger, o options) error {
 	events := mgr.GetEventRecorder("channel-operator")
 	doubts := make(chan event.GenericEvent, 64)
 	doubt := func(channel types.NamespacedName) {
@@ -276,15 +276,17 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, registry *accounts.Re
 		default: // enough doubts are waiting: the Channel is looked at anyway
 		}
 	}
+	statuses, err := statusClient(mgr, o.leaderElect)
 	return errors.Join(
+		err,
 		controllers.AddIndexes(ctx, mgr.GetFieldIndexer()),
 		ledger.AddIndexes(ctx, mgr.GetFieldIndexer()),
-		(&controllers.ChannelReconciler{Client: mgr.GetClient(), Events: events, Accounts: registry, Discoverer: book,
+		(&controllers.ChannelReconciler{Client: statuses, Events: events, Accounts: registry, Discoverer: book,
 			PushPath: webhookserver.WebhookPath, Now: time.Now, Doubts: doubts}).SetupWithManager(mgr),
-		(&controllers.ProductSyncReconciler{Client: mgr.GetClient(), Events: events, Accounts: registry,
-			Doubt: doubt, Workers: workers, Now: time.Now}).SetupWithManager(mgr),
-		(&controllers.OrderVoucherReconciler{Client: mgr.GetClient(), Events: events, Accounts: registry,
-			Doubt: doubt, Workers: workers, Now: time.Now}).SetupWithManager(mgr),
+		(&controllers.ProductSyncReconciler{Client: statuses, Events: events, Accounts: registry,
+			Doubt: doubt, Workers: o.workers, Now: time.Now}).SetupWithManager(mgr),
+		(&controllers.OrderVoucherReconciler{Client: statuses, Events: events, Accounts: registry,
+			Doubt: doubt, Workers: o.workers, Now: time.Now}).SetupWithManager(mgr),
 	)
 }
 
