@@ -83,6 +83,12 @@ func (s *storm) settle() {
 	s.market.drained()
 	s.drained = time.Since(s.chaos.start) - s.raged
 	s.market.check(s.messages)
+	// Many a product was looked at only once until now, when all had been told.
+	for _, kinds := range [][]string{{"VACATION_RESOURCE_VALID_CHANGE"}, kindNames()} {
+		s.messages = append(s.messages, s.market.changeAll(s.sender, kinds)...)
+		s.market.drained()
+		s.market.check(s.messages)
+	}
 	s.settled = time.Since(s.chaos.start) - s.raged - s.drained
 }
 

@@ -3,6 +3,7 @@ package faults
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -64,16 +65,32 @@ func (m *market) product(random *rand.Rand, id string) *play {
 	p := &play{product: id}
 	start := time.Now().Add(-time.Hour).Truncate(time.Millisecond)
 	m.offer(id)
-	names := make([]string, 0, len(kinds))
-	for kind := range kinds {
-		names = append(names, kind)
-	}
-	slices.Sort(names)
+	names := kindNames()
 	for i := range changes {
 		kind, seed, at := names[random.IntN(len(names))], random.Uint64(), start.Add(time.Duration(i)*time.Second)
 		p.steps = append(p.steps, func() ([]byte, error) { return m.alter(kind, id, seed, at) })
 	}
 	return p
+}
+
+func kindNames() []string { return slices.Sorted(maps.Keys(kinds)) }
+
+// changeAll changes every product once more, in one of these ways in turn, and has it told.
+func (m *market) changeAll(s *sender, kinds []string) []*message {
+	m.Helper()
+	var messages []*message
+	for i, known := range m.fake.Products() {
+		p := &play{product: known.ID, steps: []step{func() ([]byte, error) {
+			return m.alter(kinds[i%len(kinds)], known.ID, uint64(i), time.Now().Truncate(time.Millisecond)) // #nosec G115 -- an index
+		}}}
+		message, err := p.happen()
+		if err != nil {
+			m.Fatal(err)
+		}
+		s.deliver(m.Context(), message)
+		messages = append(messages, message)
+	}
+	return messages
 }
 
 // offer puts a new product on sale.
