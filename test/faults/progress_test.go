@@ -41,7 +41,7 @@ func (w *world) watchProgress() (*progress, func()) {
 	var watching sync.WaitGroup
 	for _, list := range []client.ObjectList{&v1alpha1.OrderVoucherList{}, &v1alpha1.ProductSyncList{}} {
 		watching.Go(func() {
-			if err := p.watch(ctx, api, list, w.namespace); err != nil {
+			if err := p.watch(ctx, api, list, w.namespace); err != nil && ctx.Err() == nil {
 				w.Error(err)
 			}
 		})
@@ -54,17 +54,11 @@ func (p *progress) watch(ctx context.Context, api client.WithWatch, list client.
 	version := ""
 	for ctx.Err() == nil { // the API server ends a watch now and then
 		watch, err := api.Watch(ctx, list, &client.ListOptions{Namespace: namespace, Raw: &metav1.ListOptions{ResourceVersion: version}})
-		if ctx.Err() != nil {
-			return nil
-		}
 		if err != nil {
 			return err
 		}
 		for event := range watch.ResultChan() {
 			object, is := event.Object.(client.Object)
-			if ctx.Err() != nil {
-				return nil
-			}
 			if !is {
 				return fmt.Errorf("the watch failed: %v", event.Object)
 			}

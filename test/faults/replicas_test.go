@@ -17,6 +17,9 @@ import (
 // lasts 15 s, and the others look every 2 s.
 const takeover = 20 * time.Second
 
+// firstWork is what a new leader may take for its first status, on a machine that is busy.
+const firstWork = 10 * time.Second
+
 // Two replicas receive, and one of them leads. The leader is killed or, in the long run, every
 // other time stopped until the other leads, and goes on: for a moment there are two. Nothing
 // that was acknowledged is lost, the controllers go on in time, and no status goes back.
@@ -113,7 +116,7 @@ func (p *pair) killLeader(seen *progress) {
 	}
 	gone := time.Now()
 	leader.kill()
-	p.takenOver(seen, "killed", gone)
+	p.takenOver(leader, seen, "killed", gone)
 }
 
 // stopLeader stops the leader until another works in its place, and lets it go on: it finds
@@ -136,7 +139,7 @@ func (p *pair) stopLeader(seen *progress) {
 		p.one.Error(err)
 		return
 	}
-	p.takenOver(seen, "stopped", gone)
+	p.takenOver(leader, seen, "stopped", gone)
 	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
 		p.one.Error(err)
 	}
@@ -151,15 +154,32 @@ func (p *pair) stopLeader(seen *progress) {
 	}
 }
 
-// takenOver checks that the controllers work again in time. What the old leader sent off
-// before it was gone may still be written a moment later.
-func (p *pair) takenOver(seen *progress, how string, gone time.Time) {
-	err := p.awaitWork(seen, gone.Add(2*time.Second), gone.Add(takeover))
-	if err != nil {
+// takenOver checks that another leads in time, and writes a status soon after. What the old
+// leader sent off before it was gone may still be written a moment later.
+func (p *pair) takenOver(old *world, seen *progress, how string, gone time.Time) {
+	other := p.one
+	if old == p.one {
+		other = p.two
+	}
+	for !other.leads() && !p.restarted(old, how) {
+		if time.Since(gone) > takeover {
+			p.one.Errorf("the leader was %s, and nobody leads after %s\n%s", how, takeover, other.log())
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	led := time.Since(gone)
+	if err := p.awaitWork(seen, gone.Add(2*time.Second), gone.Add(takeover+firstWork)); err != nil {
 		p.one.Errorf("the leader was %s: %v", how, err)
 		return
 	}
-	p.one.Logf("the leader was %s; the first status after %s", how, seen.lastWritten().Sub(gone).Round(100*time.Millisecond))
+	p.one.Logf("the leader was %s; another led after %s, and the first status was written after %s",
+		how, led.Round(100*time.Millisecond), seen.lastWritten().Sub(gone).Round(100*time.Millisecond))
+}
+
+// restarted reports whether a leader that was killed leads again, in a new process.
+func (p *pair) restarted(old *world, how string) bool {
+	return how == "killed" && old.isUp() == nil && old.leads()
 }
 
 // awaitWork waits until a status was written after a time, but no longer than the deadline.

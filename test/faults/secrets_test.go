@@ -23,7 +23,7 @@ const pushToken, wrongToken = "tok-8fK2mQ7xW4pL9vB3", planted + "-wrong-token"
 // rest nowhere in clear. This is the last test of the package, so that it also looks at what
 // all others left in etcd.
 func TestWhatIsSecretComesToRestNowhereInClear(t *testing.T) {
-	w, weather := newAwayWorld(t)
+	w, weather := newAwayWorld(t, "--zap-log-level", "10")
 	codes := w.sellDouyin(t, &gossip{enough: 2})
 	hall := w.openHall(&gossip{enough: 2})
 	w.namespace = env.Namespace(t, w.api)
@@ -53,8 +53,8 @@ func TestWhatIsSecretComesToRestNowhereInClear(t *testing.T) {
 		t.Errorf("only %d failures, not in all forms", told)
 	}
 	w.showsNothing(append(codes, booked...)...)
-	if !strings.Contains(w.log(), `"level":"debug"`) {
-		t.Error("the managers do not log all that they can")
+	if !strings.Contains(w.logs[0].String(), `"level":"debug"`) {
+		t.Error("the manager does not log all that it can")
 	}
 }
 

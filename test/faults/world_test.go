@@ -114,9 +114,7 @@ func (w *world) begin() {
 // start starts a manager; where that may fail, as often as it takes.
 func (w *world) start() {
 	for {
-		// It logs all that it can, so that what must not be logged would show.
-		flags := append([]string{"--zap-log-level", "10"}, w.flags...)
-		manager, err := env.StartManager(env.ManagerOptions{Server: w.server, Push: w.push, Flags: flags})
+		manager, err := env.StartManager(env.ManagerOptions{Server: w.server, Push: w.push, Flags: w.flags})
 		w.mu.Lock()
 		if err == nil {
 			w.manager, w.up = manager, true
