@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -63,6 +64,10 @@ var adapters = map[v1alpha1.Platform]platform.Adapter{
 // shutdownTimeout is how long everything gets to finish, the accepted pushes first.
 const shutdownTimeout = 25 * time.Second
 
+// mostVerbose is how verbose the log may be: from 8 on, the client logs what it writes to the
+// API server and reads there, Secrets too.
+const mostVerbose = 7
+
 // options are the flags.
 type options struct {
 	pushAddress, metricsAddress, probeAddress string
@@ -107,6 +112,9 @@ func parse(flags *flag.FlagSet) options {
 	flags.IntVar(&o.workers, "workers", 16, "How many products, and how many orders, are looked at at a time.")
 	o.log.BindFlags(flags)
 	_ = flags.Parse(os.Args[1:]) // ExitOnError: it does not return an error
+	if o.log.Level != nil && o.log.Level.Enabled(-mostVerbose-1) {
+		_ = flags.Set("zap-log-level", strconv.Itoa(mostVerbose)) // a number is a level
+	}
 	return o
 }
 
@@ -210,6 +218,8 @@ func managerOptions(o options) ctrl.Options {
 		LeaderElectionID:              "channel-operator." + v1alpha1.GroupName,
 		LeaderElectionNamespace:       o.leaderElectNamespace,
 		LeaderElectionReleaseOnCancel: true, // the process ends right after
+		LeaseDuration:                 ptr.To(leaseDuration),
+		RenewDeadline:                 ptr.To(longestPause),
 		GracefulShutdownTimeout:       ptr.To(shutdownTimeout),
 		Cache:                         cached,
 		Client: client.Options{Cache: &client.CacheOptions{
@@ -253,7 +263,7 @@ func assemble(ctx context.Context, mgr ctrl.Manager, config *rest.Config, o opti
 		mgr.Add(book),
 		book.Watch(ctx, mgr.GetCache()),
 		mgr.Add(server),
-		addControllers(ctx, mgr, registry, book, o.workers),
+		addControllers(ctx, mgr, registry, book, o),
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("accounts", func(*http.Request) error {
 			if !registry.Ready() {
@@ -275,7 +285,7 @@ func apart(config *rest.Config) *rest.Config {
 	return own
 }
 
-func addControllers(ctx context.Context, mgr ctrl.Manager, registry *accounts.Registry, book *ledger.Ledger, workers int) error {
+func addControllers(ctx context.Context, mgr ctrl.Manager, registry *accounts.Registry, book *ledger.Ledger, o options) error {
 	events := mgr.GetEventRecorder("channel-operator")
 	doubts := make(chan event.GenericEvent, 64)
 	doubt := func(channel types.NamespacedName) {
@@ -285,15 +295,17 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, registry *accounts.Re
 		default: // enough doubts are waiting: the Channel is looked at anyway
 		}
 	}
+	statuses, err := statusClient(mgr, o.leaderElect)
 	return errors.Join(
+		err,
 		controllers.AddIndexes(ctx, mgr.GetFieldIndexer()),
 		ledger.AddIndexes(ctx, mgr.GetFieldIndexer()),
-		(&controllers.ChannelReconciler{Client: mgr.GetClient(), Events: events, Accounts: registry, Discoverer: book,
+		(&controllers.ChannelReconciler{Client: statuses, Events: events, Accounts: registry, Discoverer: book,
 			PushPath: webhookserver.WebhookPath, Now: time.Now, Doubts: doubts, Unknown: book}).SetupWithManager(mgr),
-		(&controllers.ProductSyncReconciler{Client: mgr.GetClient(), Events: events, Accounts: registry,
-			Doubt: doubt, Workers: workers, Now: time.Now}).SetupWithManager(mgr),
-		(&controllers.OrderVoucherReconciler{Client: mgr.GetClient(), Events: events, Accounts: registry,
-			Doubt: doubt, Workers: workers, Now: time.Now}).SetupWithManager(mgr),
+		(&controllers.ProductSyncReconciler{Client: statuses, Events: events, Accounts: registry,
+			Doubt: doubt, Workers: o.workers, Now: time.Now}).SetupWithManager(mgr),
+		(&controllers.OrderVoucherReconciler{Client: statuses, Events: events, Accounts: registry,
+			Doubt: doubt, Workers: o.workers, Now: time.Now}).SetupWithManager(mgr),
 	)
 }
 

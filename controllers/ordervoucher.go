@@ -277,7 +277,7 @@ func (r *OrderVoucherReconciler) record(ctx context.Context, ov *v1alpha1.OrderV
 		return err
 	}
 	err = apply(ctx, r.Client, r.Events, ov, ov.Status.Conditions, next.Conditions, !equality.Semantic.DeepEqual(ov.Status, next),
-		ac.OrderVoucher(ov.Name, ov.Namespace).WithStatus(status))
+		ac.OrderVoucher(ov.Name, ov.Namespace).WithUID(ov.UID).WithStatus(status))
 	if err == nil {
 		r.tellAnswers(ov, next.Answers)
 	}

@@ -227,7 +227,7 @@ func (r *ProductSyncReconciler) record(ctx context.Context, ps *v1alpha1.Product
 		return err
 	}
 	err = apply(ctx, r.Client, r.Events, ps, ps.Status.Conditions, next.Conditions, !equality.Semantic.DeepEqual(ps.Status, next),
-		ac.ProductSync(ps.Name, ps.Namespace).WithStatus(status))
+		ac.ProductSync(ps.Name, ps.Namespace).WithUID(ps.UID).WithStatus(status))
 	if err != nil {
 		return err
 	}

@@ -89,7 +89,10 @@ const (
 	OrderFailed          OrderPhase = "Failed"
 )
 
-// OrderVoucherStatus is what is known of the order and its vouchers.
+// OrderVoucherStatus is what is known of the order and its vouchers. It never goes back
+// to an earlier generation: what a replica that leads no longer writes late is refused.
+//
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.observedGeneration) || has(self.observedGeneration) && self.observedGeneration >= oldSelf.observedGeneration",message="older than the status that stands"
 type OrderVoucherStatus struct {
 	// conditions are Ready, always, and Reconciling, Stalled and AtRisk, only while true.
 	// +optional

@@ -86,7 +86,10 @@ const (
 	ProductUnknown ProductState = "Unknown"
 )
 
-// ProductSyncStatus is what the platform said of the product.
+// ProductSyncStatus is what the platform said of the product. It never goes back
+// to an earlier generation: what a replica that leads no longer writes late is refused.
+//
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.observedGeneration) || has(self.observedGeneration) && self.observedGeneration >= oldSelf.observedGeneration",message="older than the status that stands"
 type ProductSyncStatus struct {
 	// conditions are Ready, always, and Reconciling and Stalled, only while true.
 	// +optional

@@ -33,7 +33,10 @@ const modulePath = "github.com/laidoulaile/channel-operator"
 // Long enough for two busy cores; a healthy start takes about five seconds.
 const startTimeout = 2 * time.Minute
 
-var config *rest.Config
+var (
+	config *rest.Config
+	etcd   *envtest.Etcd
+)
 
 // Root is the directory of this module, found by walking up from the working
 // directory, which for a test is its package's.
@@ -120,6 +123,7 @@ func run(tests func() int) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
+	etcd = environment.ControlPlane.Etcd
 	// The client's own limit would be measured instead of the server.
 	config.QPS, config.Burst = -1, 0
 	return tests(), nil
@@ -156,6 +160,15 @@ func Config() *rest.Config {
 		panic("env.Config: no API server; the test binary needs a TestMain that calls env.Main")
 	}
 	return rest.CopyConfig(config)
+}
+
+// Etcd gives the address of the etcd behind the API server that Main started, which is plain
+// HTTP and open to all on this machine, and the directory of its data.
+func Etcd() (url, dir string) {
+	if etcd == nil {
+		panic("env.Etcd: no etcd; the test binary needs a TestMain that calls env.Main")
+	}
+	return etcd.URL.String(), etcd.DataDir
 }
 
 // Namespace makes a namespace of its own for a test, in which the manager of config/default may

@@ -340,11 +340,9 @@ func (m *market) next(t *testing.T, s *sender, id string) *message {
 // change has a product changed, which must be acknowledged at once.
 func (m *market) change(t *testing.T, s *sender, id string) *message {
 	t.Helper()
-	if err := m.fake.PutProduct(platformtest.Product{ID: id, Title: "T", Start: "2026-01-01", Days: 3, Price: "1.00", Stock: 1}); err != nil {
-		t.Fatal(err)
-	}
+	m.offer(id)
 	p := &play{product: id, steps: []step{func() ([]byte, error) {
-		return m.fake.ProductPush("VACATION_RESOURCE_PRICE_CHANGE", id, time.Now().Truncate(time.Millisecond)), nil
+		return m.alter("VACATION_RESOURCE_PRICE_CHANGE", id, 1, time.Now().Truncate(time.Millisecond))
 	}}}
 	message, err := p.happen()
 	if err != nil {

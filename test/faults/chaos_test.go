@@ -69,6 +69,7 @@ func (c *chaos) perform(a act) {
 	if a.kill {
 		if a.sky == away && !a.disk {
 			c.awaitKept()
+			c.searchFiles(newFinder(nowhere...))
 		}
 		c.kill()
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/journal"
+	"github.com/laidoulaile/channel-operator/internal/platform/platformtest"
 	"github.com/laidoulaile/channel-operator/test/env"
 )
 
@@ -45,6 +46,7 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 	if bad := s.sender.complaints(); len(bad) > 0 {
 		t.Errorf("%d replies that no good push may get: %q", len(bad), bad[:min(len(bad), 10)])
 	}
+	w.showsNothing()
 	kept := w.everKept()
 	t.Logf("%s; %d kills (%d starts failed), disk failed %d times, API server %v; kept in the journal %d (%d at once)",
 		s, kills, w.unborn, s.chaos.diskFailed, weather.counts(), kept, s.chaos.mostKept)
@@ -81,6 +83,12 @@ func (s *storm) settle() {
 	s.market.drained()
 	s.drained = time.Since(s.chaos.start) - s.raged
 	s.market.check(s.messages)
+	// Many a product was looked at only once until now, when all had been told.
+	for _, kinds := range [][]string{{"VACATION_RESOURCE_VALID_CHANGE"}, kindNames()} {
+		s.messages = append(s.messages, s.market.changeAll(s.sender, kinds)...)
+		s.market.drained()
+		s.market.check(s.messages)
+	}
 	s.settled = time.Since(s.chaos.start) - s.raged - s.drained
 }
 
@@ -164,6 +172,11 @@ func (m *market) happen(e event) *message {
 		m.Fatal(err)
 	}
 	e.of.message = message
+	if o, known := m.fake.Order(message.order); known {
+		m.past[message.order] = append(m.past[message.order], truth(o))
+	} else if p, known := m.offers()[message.product]; known {
+		m.past[message.product] = append(m.past[message.product], offeredDays(p))
+	}
 	return message
 }
 
@@ -177,13 +190,16 @@ func isClosed(c <-chan struct{}) bool {
 }
 
 // tellAgain has those things delivered, now that nothing fails, that the platform told last
-// of an order and gave up: nobody can know of them else.
+// of an order, or of an aspect of a product, and gave up: nobody can know of them else.
 func (m *market) tellAgain(s *sender, messages []*message) {
 	m.Helper()
 	last := map[string]*message{}
 	for _, message := range messages {
 		if message.order != "" {
 			last[message.order] = message
+		}
+		for _, aspect := range kinds[message.kind] {
+			last[message.product+" "+aspect] = message
 		}
 	}
 	for _, message := range last {
@@ -328,14 +344,14 @@ func observed(o v1alpha1.Observed) map[string]*metav1.MicroTime {
 // unsettled is what does not say yet what the platform's books say.
 func (m *market) unsettled(orders []v1alpha1.OrderVoucher, synced []v1alpha1.ProductSync) error {
 	var late []error
-	objects := map[string]int{}
+	objects, offers := map[string]int{}, m.offers()
 	for _, ov := range orders {
 		objects["order "+ov.Spec.OrderID]++
 		late = append(late, m.unsettledOrder(&ov))
 	}
 	for _, product := range synced {
 		objects["product "+product.Spec.ProductID]++
-		late = append(late, unsettledProduct(&product))
+		late = append(late, unsettledProduct(&product, offers[product.Spec.ProductID]))
 	}
 	for what, n := range objects {
 		if n > 1 {
@@ -357,7 +373,7 @@ func (m *market) unsettledOrder(ov *v1alpha1.OrderVoucher) error {
 	return nil
 }
 
-func unsettledProduct(product *v1alpha1.ProductSync) error {
+func unsettledProduct(product *v1alpha1.ProductSync, known platformtest.Product) error {
 	if err := ready(product.Status.Conditions, product.Generation, product.Status.ObservedGeneration); err != nil {
 		return fmt.Errorf("product %s: %w", product.Spec.ProductID, err)
 	}
@@ -365,6 +381,9 @@ func unsettledProduct(product *v1alpha1.ProductSync) error {
 		if change := announced(product.Spec.Announced)[aspect]; change != nil && (at == nil || !at.Equal(&change.ChangedAt)) {
 			return fmt.Errorf("product %s: %s of %v is not observed: %v", product.Spec.ProductID, aspect, change.ChangedAt, at)
 		}
+	}
+	if want, got := offered(known), synced(product.Status); got != want {
+		return fmt.Errorf("product %s: %s; on the platform: %s", product.Spec.ProductID, got, want)
 	}
 	return nil
 }

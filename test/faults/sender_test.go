@@ -36,7 +36,9 @@ type message struct {
 
 // sender delivers messages as the platform does: again until it hears success.
 type sender struct {
-	base   string
+	// bases are the replicas' addresses, which take turns; query ends every URL.
+	bases  []string
+	query  string
 	client *http.Client
 
 	deliveries, posts, successes, givenUp, unanswered, retries atomic.Int64
@@ -45,9 +47,12 @@ type sender struct {
 	bad []string // replies that no good push may get
 }
 
-func newSender(push string) *sender {
-	return &sender{base: "http://" + push + "/api/webhooks/fliggy/",
-		client: &http.Client{Timeout: replyTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: senders}}}
+func newSender(pushes ...string) *sender {
+	s := &sender{client: &http.Client{Timeout: replyTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: senders}}}
+	for _, push := range pushes {
+		s.bases = append(s.bases, "http://"+push+"/api/webhooks/fliggy/")
+	}
+	return s
 }
 
 // deliver sends a message until it is acknowledged, or often enough.
@@ -70,8 +75,8 @@ func (s *sender) deliver(ctx context.Context, m *message) {
 
 // post sends once and reports whether it was acknowledged.
 func (s *sender) post(ctx context.Context, m *message) bool {
-	s.posts.Add(1)
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.base+m.path, bytes.NewReader(m.body))
+	base := s.bases[int(s.posts.Add(1))%len(s.bases)]
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, base+m.path+s.query, bytes.NewReader(m.body))
 	if err != nil {
 		s.complain(err.Error())
 		return false

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strconv"
@@ -31,22 +32,45 @@ type market struct {
 	*world
 	fake *platformtest.Fliggy
 	name string
+	// past is what each order and product was, one after the other, as happen saw it.
+	past map[string][]string
 }
 
 func (w *world) openMarket(name, account string) *market {
+	w.Helper()
+	return w.openMarketWith(name, account, marketOptions{})
+}
+
+// marketOptions are what a market may have besides; the zero value has nothing.
+type marketOptions struct {
+	// token that pushes must bear.
+	token string
+	// before stands between us and the platform.
+	before func(http.Handler) http.Handler
+}
+
+func (w *world) openMarketWith(name, account string, o marketOptions) *market {
 	w.Helper()
 	fake, err := platformtest.NewFliggy(platformtest.FliggyConfig{Account: account})
 	if err != nil {
 		w.Fatal(err)
 	}
-	server := httptest.NewServer(fake)
+	var platform http.Handler = fake
+	if o.before != nil {
+		platform = o.before(fake)
+	}
+	server := httptest.NewServer(platform)
 	w.Cleanup(server.Close)
-	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}, StringData: map[string]string{"privateKey": fake.PrivateKey()}})
-	w.createChannel(&v1alpha1.Channel{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.ChannelSpec{
+	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}, StringData: map[string]string{"privateKey": fake.PrivateKey(), "pushToken": o.token}})
+	channel := &v1alpha1.Channel{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.ChannelSpec{
 		Platform: v1alpha1.PlatformFliggy, Account: account, Endpoint: server.URL,
 		CredentialsRef: v1alpha1.SecretReference{Name: name},
-		Limits:         v1alpha1.ChannelLimits{RequestsPerSecond: ptr.To[int32](1000), Burst: ptr.To[int32](1000), Concurrency: ptr.To[int32](100)}}})
-	return &market{world: w, fake: fake, name: name}
+		Limits:         v1alpha1.ChannelLimits{RequestsPerSecond: ptr.To[int32](1000), Burst: ptr.To[int32](1000), Concurrency: ptr.To[int32](100)}}}
+	if o.token != "" {
+		channel.Spec.Receive.TokenSecretRef = &v1alpha1.SecretKeyReference{Name: name, Key: "pushToken"}
+	}
+	w.createChannel(channel)
+	return &market{world: w, fake: fake, name: name, past: map[string][]string{}}
 }
 
 // step is one thing that happens on the platform, and the push that tells it.
@@ -120,9 +144,9 @@ func (m *market) plain(random *rand.Rand, id string, quantity int64) []step {
 	pay := func() ([]byte, error) { return f.Pay(id) }
 	tell := func() ([]byte, error) { return f.StatusPush(id) }
 	issue := func() ([]byte, error) {
-		return f.IssueCodes(id, platformtest.OrderCode{Code: "C" + id, Persons: quantity})
+		return f.IssueCodes(id, platformtest.OrderCode{Code: planted + id, Persons: quantity})
 	}
-	use := func() ([]byte, error) { return f.UseCode(id, "C"+id, 1) }
+	use := func() ([]byte, error) { return f.UseCode(id, planted+id, 1) }
 	ask := func() ([]byte, error) { return f.RequestRefund(id, 12345, 1, quantity == 1) }
 	refund := func() ([]byte, error) { return f.Refund(id, 12345, 1, quantity == 1) }
 	decline := func() ([]byte, error) { return f.RefundFails(id, "too late") }
@@ -145,10 +169,10 @@ func (m *market) hot(id string) []step {
 	steps := []step{
 		func() ([]byte, error) { return m.fake.Pay(id) },
 		func() ([]byte, error) {
-			return m.fake.IssueCodes(id, platformtest.OrderCode{Code: "C" + id, Persons: hotUses + 10})
+			return m.fake.IssueCodes(id, platformtest.OrderCode{Code: planted + id, Persons: hotUses + 10})
 		},
 	}
-	return append(steps, slices.Repeat([]step{func() ([]byte, error) { return m.fake.UseCode(id, "C"+id, 1) }}, hotUses)...)
+	return append(steps, slices.Repeat([]step{func() ([]byte, error) { return m.fake.UseCode(id, planted+id, 1) }}, hotUses)...)
 }
 
 // kinds of product pushes, and the aspects that each is about.
@@ -159,25 +183,6 @@ var kinds = map[string][]string{
 	"VACATION_RESOURCE_PRICE_STOCK_CHANGE": {"price", "stock"},
 	"VACATION_RESOURCE_PRICE_CHANGE":       {"price"},
 	"VACATION_RESOURCE_STOCK_CHANGE":       {"stock"},
-}
-
-// product changes a product again and again, each time a little later.
-func (m *market) product(random *rand.Rand, id string) *play {
-	p := &play{product: id}
-	names := make([]string, 0, len(kinds))
-	for kind := range kinds {
-		names = append(names, kind)
-	}
-	slices.Sort(names)
-	start := time.Now().Add(-time.Hour).Truncate(time.Millisecond)
-	if err := m.fake.PutProduct(platformtest.Product{ID: id, Title: "T" + id, Start: "2026-01-01", Days: 3, Price: "1.00", Stock: 1}); err != nil {
-		m.Fatal(err)
-	}
-	for i := range changes {
-		kind, at := names[random.IntN(len(names))], start.Add(time.Duration(i)*time.Second)
-		p.steps = append(p.steps, func() ([]byte, error) { return m.fake.ProductPush(kind, id, at), nil })
-	}
-	return p
 }
 
 // happen takes the play's next step and gives the message that tells it.

@@ -3,10 +3,10 @@
 package faults
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strconv"
@@ -107,6 +107,7 @@ func (w *world) begin() {
 				t.Errorf("the race detector found\n%s", log)
 			}
 		}
+		w.searchOwn(newFinder(nowhere...))
 	})
 }
 
@@ -187,22 +188,31 @@ func (w *world) isUp() error {
 	return nil
 }
 
-// gauge reads a metric that the manager has one of.
+// gauge reads a metric that the manager has one of, with its labels if it has any.
 func (w *world) gauge(name string) (float64, error) {
+	exposed, err := w.exposed()
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(exposed)) {
+		if value, found := strings.CutPrefix(line, name+" "); found {
+			return strconv.ParseFloat(strings.TrimSpace(value), 64)
+		}
+	}
+	return 0, fmt.Errorf("there is no metric %s", name)
+}
+
+// exposed is what the manager's /metrics shows.
+func (w *world) exposed() ([]byte, error) {
 	w.mu.Lock()
 	address := w.manager.Metrics
 	w.mu.Unlock()
 	response, err := http.Get("http://" + address + "/metrics")
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer func() { _ = response.Body.Close() }()
-	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
-		if value, found := strings.CutPrefix(lines.Text(), name+" "); found {
-			return strconv.ParseFloat(value, 64)
-		}
-	}
-	return 0, fmt.Errorf("there is no metric %s", name)
+	return io.ReadAll(response.Body)
 }
 
 func (w *world) log() string {
@@ -257,6 +267,12 @@ type shop struct {
 // platform's own pauses between tries.
 func (w *world) open(name string, scale float64, settings v1alpha1.DouyinChannel) *shop {
 	w.Helper()
+	return w.openWith(name, scale, settings, func(platform http.Handler) http.Handler { return platform })
+}
+
+// openWith is open, with something before the platform.
+func (w *world) openWith(name string, scale float64, settings v1alpha1.DouyinChannel, before func(http.Handler) http.Handler) *shop {
+	w.Helper()
 	fake, err := platformtest.NewDouyin(platformtest.DouyinConfig{
 		ClientKey: "aw" + w.namespace + name, PushBase: "http://" + w.push, RetryEvery: 100 * time.Millisecond, RetryScale: scale})
 	if err != nil {
@@ -269,7 +285,7 @@ func (w *world) open(name string, scale float64, settings v1alpha1.DouyinChannel
 	settings.AccountID = fake.AccountID()
 	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}, StringData: map[string]string{"clientSecret": fake.ClientSecret()}})
 	channel := &v1alpha1.Channel{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.ChannelSpec{
-		Platform: v1alpha1.PlatformDouyin, Account: fake.ClientKey(), Endpoint: w.gate.serve(w, fake),
+		Platform: v1alpha1.PlatformDouyin, Account: fake.ClientKey(), Endpoint: w.gate.serve(w, before(fake)),
 		CredentialsRef: v1alpha1.SecretReference{Name: name}, Douyin: &settings}}
 	w.createChannel(channel)
 	return &shop{world: w, fake: fake, name: name}

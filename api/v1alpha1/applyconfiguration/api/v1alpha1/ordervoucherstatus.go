@@ -13,7 +13,8 @@ import (
 // OrderVoucherStatusApplyConfiguration represents a declarative configuration of the OrderVoucherStatus type for use
 // with apply.
 //
-// OrderVoucherStatus is what is known of the order and its vouchers.
+// OrderVoucherStatus is what is known of the order and its vouchers. It never goes back
+// to an earlier generation: what a replica that leads no longer writes late is refused.
 type OrderVoucherStatusApplyConfiguration struct {
 	// conditions are Ready, always, and Reconciling, Stalled and AtRisk, only while true.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`

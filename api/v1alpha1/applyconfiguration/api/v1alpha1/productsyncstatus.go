@@ -13,7 +13,8 @@ import (
 // ProductSyncStatusApplyConfiguration represents a declarative configuration of the ProductSyncStatus type for use
 // with apply.
 //
-// ProductSyncStatus is what the platform said of the product.
+// ProductSyncStatus is what the platform said of the product. It never goes back
+// to an earlier generation: what a replica that leads no longer writes late is refused.
 type ProductSyncStatusApplyConfiguration struct {
 	// conditions are Ready, always, and Reconciling and Stalled, only while true.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const (
+	// longestPause is how long the process may stand still and still believe that it leads. A
+	// leader that cannot renew its lease for so long gives it up.
+	longestPause = 8 * time.Second
+	// leaseDuration is how long a lease lasts that nobody renews: when its holder is killed,
+	// another leads a few seconds later.
+	leaseDuration = 12 * time.Second
+)
+
+var errStoodStill = errors.New("the process stood still, so that another replica may lead since")
+
+// statusClient is the manager's client. Where one of several replicas leads, it writes a status
+// only if the process is sure that it does.
+func statusClient(mgr ctrl.Manager, elected bool) (client.Client, error) {
+	if !elected {
+		return mgr.GetClient(), nil
+	}
+	leader := &leading{}
+	return leader.client(mgr.GetClient()), mgr.Add(leader)
+}
+
+// leading knows whether a process that leads may go on to believe so. One that was stopped, or
+// got no processor, has lost its lease without hearing of it; what it is about to write a
+// moment later is of long ago.
+type leading struct {
+	mu   sync.Mutex
+	last time.Time
+	over bool
+}
+
+// sure reports whether the process never stood still for long since it led. Once it did, it is
+// never sure again.
+func (l *leading) sure() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	l.over = l.over || !l.last.IsZero() && now.Sub(l.last) > longestPause
+	l.last = now
+	return !l.over
+}
+
+// Start looks every second as long as the process leads, and ends it when it is not sure.
+func (l *leading) Start(ctx context.Context) error {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for l.sure() {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+	return errStoodStill
+}
+
+// client writes no status unless the process is sure that it leads.
+func (l *leading) client(c client.Client) client.Client { return leadersClient{c, l} }
+
+type leadersClient struct {
+	client.Client
+	leading *leading
+}
+
+func (c leadersClient) Status() client.SubResourceWriter {
+	return leadersStatus{c.Client.Status(), c.leading}
+}
+
+type leadersStatus struct {
+	client.SubResourceWriter
+	leading *leading
+}
+
+func (s leadersStatus) Apply(ctx context.Context, status runtime.ApplyConfiguration, opts ...client.SubResourceApplyOption) error {
+	if !s.leading.sure() {
+		return errStoodStill
+	}
+	return s.SubResourceWriter.Apply(ctx, status, opts...)
+}
