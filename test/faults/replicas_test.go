@@ -14,7 +14,7 @@ import (
 )
 
 // takeover is how soon the controllers must work again when their leader is gone: its lease
-// lasts 15 s, and the others look every 2 s.
+// lasts 12 s, and the others look every 2 s.
 const takeover = 20 * time.Second
 
 // Two replicas receive, and one of them leads. The leader is killed or, in the long run, every
