@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
@@ -225,11 +226,22 @@ func (r *Registry) Load(ctx context.Context, channel *v1alpha1.Channel) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if e := r.byName[name]; e != nil {
+	e := r.byName[name]
+	switch {
+	case e == nil:
+	case account.locked() && e.receivesAs(channel):
+		e.account, e.restored = e.account.lockedToo(account.Problem), false
+	default:
 		e.account, e.restored, e.origin = account, false, originOf(channel, account, from)
 		r.noteChange()
 	}
 	return nil
+}
+
+// receivesAs reports whether pushes are received by what a Channel says now of receiving.
+func (e *entry) receivesAs(channel *v1alpha1.Channel) bool {
+	return e.account != nil && e.account.Unreadable == nil && e.origin != nil &&
+		equality.Semantic.DeepEqual(e.origin.Spec.Receive, channel.Spec.Receive)
 }
 
 // takeTurn waits until no other load of the Channel is under way, and keeps others waiting
@@ -405,8 +417,7 @@ func (r *Registry) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Re
 	if err := r.Load(ctx, &channel); err != nil {
 		return ctrl.Result{}, err
 	}
-	account := r.Asking(request.NamespacedName)
-	if account != nil && account.Problem != nil && account.Problem.Reason == v1alpha1.ReasonSecretsForbidden {
+	if account := r.Asking(request.NamespacedName); account != nil && account.locked() {
 		return ctrl.Result{RequeueAfter: lockedRetry}, nil
 	}
 	return ctrl.Result{}, nil

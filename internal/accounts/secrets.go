@@ -161,3 +161,16 @@ func (r *Registry) lock(account *Account) {
 	account.Problem = &Problem{v1alpha1.ReasonSecretsForbidden, message}
 	account.Unreadable = errors.New(message)
 }
+
+// locked reports whether the account's Secrets may not be read.
+func (a *Account) locked() bool {
+	return a.Problem != nil && a.Problem.Reason == v1alpha1.ReasonSecretsForbidden
+}
+
+// lockedToo is an account whose Secrets may not be read any more. It goes on receiving by what
+// was read before: an API server that has just started may know no rights yet.
+func (a *Account) lockedToo(why *Problem) *Account {
+	kept := *a
+	kept.Client, kept.Problem = nil, why
+	return &kept
+}

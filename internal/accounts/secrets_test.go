@@ -166,7 +166,8 @@ func TestSecretsThatMayNotBeRead(t *testing.T) {
 	p.holds("main")
 	keys := p.sealing("main").Data
 
-	// Taken away, it is as before, as soon as it is looked at; and given again, the keys are the same.
+	// Taken away, nothing is asked, as soon as it is looked at, but pushes are received as they
+	// were, as long as the Channel says the same of them; and given again, the keys are the same.
 	p.delete(&rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: p.namespace, Name: "secrets"}})
 	p.until("it is locked", func() bool {
 		if err := p.Load(t.Context(), channel); err != nil {
@@ -174,6 +175,15 @@ func TestSecretsThatMayNotBeRead(t *testing.T) {
 		}
 		return p.Asking(name).Problem != nil
 	})
+	if account, err := p.ByName(name); err != nil || account.Sealer == nil || account.Client != nil || p.Asking(name).Problem.Reason != v1alpha1.ReasonSecretsForbidden {
+		t.Errorf("received by %+v, %v", account, err)
+	}
+	narrow := channel.DeepCopy()
+	narrow.Spec.Receive.AllowedCIDRs = []string{"203.0.113.0/24"}
+	narrow.Generation++ // as if it were the newest
+	if err := p.Load(t.Context(), narrow); err != nil {
+		t.Fatal(err)
+	}
 	p.locked(name)
 	p.allow(user, "secrets-again", all)
 	p.until("it works again", func() bool {

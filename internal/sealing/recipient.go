@@ -8,6 +8,7 @@ import (
 	"encoding/base32"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 
 	"filippo.io/age"
@@ -58,7 +59,7 @@ func (r x25519Recipient) Wrap(fileKey []byte) ([]*age.Stanza, error) {
 		return nil, err
 	}
 	share := ephemeral.PublicKey().Bytes()
-	wrapping, err := hkdf.Key(sha256.New, shared, append(share[:len(share):len(share)], r.key.Bytes()...), x25519Label, chacha20poly1305.KeySize)
+	wrapping, err := hkdf.Key(sha256.New, shared, slices.Concat(share, r.key.Bytes()), x25519Label, chacha20poly1305.KeySize)
 	if err != nil {
 		return nil, err
 	}

@@ -86,7 +86,7 @@ func look(t *testing.T, where, text string) {
 
 // writings of the secret: plain, as hex, as base64 wherever it begins, and as numbers.
 func writings() []string {
-	numbers := fmt.Sprint([]byte(Planted)) // "[80 108 …]"
+	numbers := fmt.Sprintf("%d", []byte(Planted)) // "[80 108 …]"
 	list := []string{Planted, hex.EncodeToString([]byte(Planted)), numbers[1 : len(numbers)-1]}
 	list = append(list, strings.ReplaceAll(list[2], " ", ","), strings.Trim(fmt.Sprintf("%#v", []byte(Planted)), "[]byte{}"))
 	for shift := range 3 {
