@@ -63,6 +63,7 @@ check: verify-generate lint licences vuln test fuzz-short ## Everything CI check
 .PHONY: test
 test: k8s ## Run all tests, with the race detector, against a real API server
 	go test $(RACE) -p 2 -timeout 20m ./...
+	go test -run Budget ./internal/ledger
 	cd hack/tools/supply && go test ./...
 
 .PHONY: faults

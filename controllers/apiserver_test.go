@@ -41,6 +41,13 @@ func (s *stack) hindered(times int32, fail func(*http.Request, http.RoundTripper
 	return &failed
 }
 
+// expect has an error logged whenever: what stands unheard of is seen before it is.
+func (s *stack) expect(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expected = err
+}
+
 func (s *stack) unhindered() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,6 +91,7 @@ func TestStatusOutlastsAFailingAPIServer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := connected(t)
+			s.expect(errCut)
 			failed := s.hindered(6, fail)
 			s.announce("PRICE_CHANGE", "88")
 			s.push(platformtest.FliggyOrderPath, s.sell(s.fake, "1"))

@@ -70,6 +70,7 @@ func (b *book) listed(id string, status v1alpha1.ProductSyncStatus) {
 	}
 	product := b.product(ledger.ObjectName(b.account.Name, id))
 	product.Status = status
+	product.Status.ObservedGeneration = product.Generation
 	if err := b.api.Status().Update(b.Context(), product); err != nil {
 		b.Fatal(err)
 	}
