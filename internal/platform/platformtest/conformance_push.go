@@ -620,7 +620,7 @@ func checkShown(s Subject) error {
 			show(&shown, event)
 			if event.Order != nil {
 				show(&shown, *event.Order)
-				show(&shown, event.Order.Codes)
+				showFields(&shown, *event.Order)
 			}
 		}
 		if err := holdsNone(shown.String(), append([]string{madeCode}, sample.Secrets...)); err != nil {
@@ -628,6 +628,17 @@ func checkShown(s Subject) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// showFields shows what a struct holds, field by field: it may hide itself as a whole, and what is
+// written on an object is not the whole.
+func showFields(w *bytes.Buffer, of any) {
+	value := reflect.ValueOf(of)
+	for i := range value.NumField() {
+		if value.Type().Field(i).IsExported() {
+			show(w, value.Field(i).Interface())
+		}
+	}
 }
 
 func show(w *bytes.Buffer, v any) {
