@@ -139,10 +139,12 @@ func (o *owed) told(result v1alpha1.Result, err error) {
 	}
 }
 
-// readCodes reads the codes made elsewhere, past every cache.
+// readCodes reads the codes made elsewhere, past every cache. To be consistent with what was
+// written, the client would keep all Secrets there are in a cache, though it reads from none.
 func (r *OrderVoucherReconciler) readCodes(ctx context.Context, ov *v1alpha1.OrderVoucher) ([]sealing.Secret, error) {
 	var secret corev1.Secret
-	if err := r.Get(ctx, client.ObjectKey{Namespace: ov.Namespace, Name: ov.Spec.CodesSecretRef.Name}, &secret); err != nil {
+	key := client.ObjectKey{Namespace: ov.Namespace, Name: ov.Spec.CodesSecretRef.Name}
+	if err := r.Get(ctx, key, &secret, client.DisableReadYourWritesConsistency); err != nil {
 		return nil, err
 	}
 	var codes []sealing.Secret

@@ -164,17 +164,16 @@ func TestEndsWhileTheAPIServerIsAway(t *testing.T) {
 	w, weather := newAwayWorld(t)
 	m := w.openMarket("ends", "770041")
 	w.copyHolds("ends")
-	push := m.sale(t, "7700410")
 	weather.turn(away)
 	w.killedAndUp()
-	slow := begin(t, w.push, push)
 	w.mu.Lock()
 	w.closing = true
 	manager := w.manager
 	w.mu.Unlock()
+	first := begin(t, w.push, m.sale(t, "7700410"))
 	stopped := make(chan error, 1)
 	go func() { stopped <- manager.Stop() }()
-	w.eventually(func() error { return says(manager, "shutting down server") })
+	slow := w.underWay(t, m, manager, "77004", first)
 	if status, err := slow.finish(); err != nil || status != http.StatusOK {
 		t.Errorf("the push under way: %d, %v", status, err)
 	}
@@ -196,24 +195,7 @@ func TestTheLeaderThatEndsIsReplacedAtOnce(t *testing.T) {
 	leader := w.manager
 	w.mu.Unlock()
 	weather.turn(away)
-	// The last that was begun is young enough not to be cut off for being slow.
-	var underWay *slowPush
-	n := 0
-	w.eventually(func() error {
-		select {
-		case <-leader.Ended():
-			return nil
-		default:
-		}
-		err := says(leader, "shutting down server")
-		if err != nil && (underWay == nil || time.Since(underWay.begun) > 2*time.Second) {
-			n++
-			if slow := begin(t, w.push, m.sale(t, fmt.Sprintf("77005%d", 20+n))); slow.err == nil {
-				underWay = slow
-			}
-		}
-		return err
-	})
+	underWay := w.underWay(t, m, leader, "77005", nil)
 	if status, err := underWay.finish(); err != nil || status != http.StatusOK {
 		t.Errorf("the push under way when the lease was lost: %d, %v\n%s", status, err, leader.Log)
 	}
@@ -229,6 +211,33 @@ func TestTheLeaderThatEndsIsReplacedAtOnce(t *testing.T) {
 	weather.turn(fair)
 	w.drained()
 	m.check(kept) // settled: somebody leads
+}
+
+// underWay begins pushes until a manager says that it ends, and gives the last: it is young enough
+// not to be cut off for being slow. One may be under way already. The ids of its orders begin
+// with those of orders.
+func (w *world) underWay(t *testing.T, m *market, manager *env.Manager, orders string, last *slowPush) *slowPush {
+	t.Helper()
+	n := 0
+	w.eventually(func() error {
+		select {
+		case <-manager.Ended():
+			return nil
+		default:
+		}
+		err := says(manager, "shutting down server")
+		if err != nil && (last == nil || time.Since(last.begun) > 500*time.Millisecond) {
+			n++
+			if slow := begin(t, w.push, m.sale(t, fmt.Sprintf("%s%d", orders, 20+n))); slow.err == nil {
+				last = slow
+			}
+		}
+		return err
+	})
+	if last == nil {
+		t.Fatal("no push could be begun")
+	}
+	return last
 }
 
 // newAwayWorld is a stormy world whose managers keep their key apart, as config/default does.
