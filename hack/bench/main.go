@@ -96,6 +96,7 @@ type bench struct {
 // options are the flags.
 type options struct {
 	sections, out, dir, sizes string
+	report                    string
 	rounds                    int
 	quick, keep               bool
 }
@@ -109,6 +110,7 @@ func main() {
 	flag.StringVar(&o.sizes, "sizes", "", "How many products section 5 has, growing, separated by commas (default 10000,100000).")
 	flag.BoolVar(&o.quick, "quick", false, "A smoke run of one round: everything once and short, to a temporary folder.")
 	flag.BoolVar(&o.keep, "keep", false, "Leave the logs and data.")
+	flag.StringVar(&o.report, "report", "", "Measure nothing, and write the report of the results.json in a folder anew.")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -119,6 +121,9 @@ func main() {
 }
 
 func run(ctx context.Context, o options) (err error) {
+	if o.report != "" {
+		return rewrite(ctx, o.report)
+	}
 	sections, err := parseNumbers("-sections", o.sections, 1, 5)
 	if err != nil {
 		return err

@@ -87,7 +87,8 @@ func (r *receiver) receiveRound(ctx context.Context, ceilings map[string]float64
 		return err
 	}
 	defer r.stopManager()
-	if err := r.warmUp(ctx); err != nil {
+	made, err := r.warmUp(ctx, newProducts(r.clock, r.products))
+	if r.products += made; err != nil {
 		return err
 	}
 	var rounds []func(standing)
@@ -112,18 +113,17 @@ func (r *receiver) receiveRound(ctx context.Context, ceilings map[string]float64
 	return nil
 }
 
-// warmUp pushes for a while and counts nothing: the manager has just been started, and its
-// caches fill.
-func (r *receiver) warmUp(ctx context.Context) error {
+// warmUp pushes for a while and counts nothing but how often: the manager has just been started,
+// and its caches fill.
+func (r *receiver) warmUp(ctx context.Context, next source) (sent int, err error) {
 	sender := newSender(r.push, fewConnections)
 	defer sender.close()
-	tally := sender.closed(ctx, r.plan.raw, r.plan.mostNew, newProducts(r.clock, r.products), newBook())
-	r.products += tally.sent
+	tally := sender.closed(ctx, r.plan.raw, r.plan.mostNew, next, newBook())
 	if tally.acknowledged == 0 {
-		return errors.Join(errors.New("nothing was acknowledged"), tally.problem)
+		return tally.sent, errors.Join(errors.New("nothing was acknowledged"), tally.problem)
 	}
-	_, _, err := r.drained(ctx, r.plan.drain)
-	return err
+	_, _, err = r.drained(ctx, r.plan.drain)
+	return tally.sent, err
 }
 
 // receives are the workloads of one round. New objects come first: later pushes are about

@@ -54,7 +54,7 @@ func (r *receiver) unlimitedRound(ctx context.Context, controllers bool, ceiling
 		return err
 	}
 	if !controllers {
-		if err := r.warmUp(ctx); err != nil {
+		if _, err := r.warmUp(ctx, knownProducts(r.clock, 0, r.plan.pool)); err != nil { // a manager with controllers will settle them
 			return err
 		}
 	}

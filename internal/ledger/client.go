@@ -59,7 +59,7 @@ func (c blind) Create(ctx context.Context, object client.Object, options ...clie
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", object.GetName(), err)
 	}
-	return c.do(ctx, c.rest.Post().SetHeader("Content-Type", runtime.ContentTypeJSON).Body(body), resource, object.GetNamespace())
+	return c.do(ctx, c.rest.Post().SetHeader("Content-Type", runtime.ContentTypeJSON).Body(body), resource, object)
 }
 
 // Patch an object. The object itself is not brought up to date.
@@ -72,11 +72,27 @@ func (c blind) Patch(ctx context.Context, object client.Object, patch client.Pat
 	if err != nil {
 		return fmt.Errorf("encode the patch of %s: %w", object.GetName(), err)
 	}
-	return c.do(ctx, c.rest.Patch(patch.Type()).Name(object.GetName()).Body(body), resource, object.GetNamespace())
+	return c.do(ctx, c.rest.Patch(patch.Type()).Name(object.GetName()).Body(body), resource, object)
 }
 
-func (c blind) do(ctx context.Context, request *rest.Request, resource, namespace string) error {
-	return request.SetHeader("Accept", metadataOnly).Namespace(namespace).Resource(resource).Do(ctx).Error()
+// do makes a request. A success is one only if it speaks of the object: something that stands
+// before the API server may answer 200 as well.
+func (c blind) do(ctx context.Context, request *rest.Request, resource string, object client.Object) error {
+	result := request.SetHeader("Accept", metadataOnly).Namespace(object.GetNamespace()).Resource(resource).Do(ctx)
+	if err := result.Error(); err != nil {
+		return err
+	}
+	answer, err := result.Raw()
+	if err != nil {
+		return err
+	}
+	var done struct {
+		Metadata struct{ Name, UID string } `json:"metadata"`
+	}
+	if err := json.Unmarshal(answer, &done); err != nil || done.Metadata.Name != object.GetName() || done.Metadata.UID == "" {
+		return fmt.Errorf("the answer to writing %s is not the API server's: %d bytes that are not its metadata", object.GetName(), len(answer))
+	}
+	return nil
 }
 
 // resourceOf names the resource of an object that is written often. Its kind is set: a body

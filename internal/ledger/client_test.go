@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -64,5 +65,40 @@ func TestAnswersToWritesAreSmall(t *testing.T) {
 	}
 	if done != 4 {
 		t.Errorf("%d writes were done, want 4: %q", done, heard.answers)
+	}
+}
+
+// What is answered by something else than the API server is no success, whatever it says.
+func TestOnlyTheAPIServersAnswerCounts(t *testing.T) {
+	b := open(t, "ch")
+	for name, answer := range map[string]http.HandlerFunc{
+		"a page":  func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>be back soon</html>") },
+		"nothing": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
+		"another object": func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, `{"metadata":{"name":"ch-2","uid":"u"}}`)
+		},
+		"a list of objects": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"metadata":{},"items":[]}`) },
+		"a redirect": func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/login" {
+				_, _ = io.WriteString(w, "<html>who are you?</html>")
+				return
+			}
+			http.Redirect(w, r, "/login", http.StatusFound)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(answer)
+			defer server.Close()
+			mapper := b.api.RESTMapper()
+			api, err := ledger.NewClient(&rest.Config{Host: server.URL}, client.Options{Scheme: b.api.Scheme(), Mapper: mapper})
+			if err != nil {
+				t.Fatal(err)
+			}
+			book := ledger.New(api, b.api, nil)
+			got, err := book.Record(t.Context(), b.account, push("x"), []platform.Event{change("1", noon, "m-1", platform.AspectPrice)})
+			if err == nil || got.Accepted() {
+				t.Errorf("%s, %v", got, err)
+			}
+		})
 	}
 }

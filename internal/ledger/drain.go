@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -70,6 +71,8 @@ func (l *Ledger) restore(ctx context.Context) {
 // drainSome writes what waits, one object of each Channel after the other, and reports whether
 // it left some for the next time: what has come meanwhile must not wait for all that was there.
 // It ends when the API server fails; what fails for one object's own sake holds up no other.
+// Where several fail in doubt no more are begun, and those under way tell: they may be other
+// Channels', and take longer to be written than to be refused.
 func (l *Ledger) drainSome(ctx context.Context) (more bool, err error) {
 	group, together := errgroup.WithContext(ctx)
 	ended, writers := make(chan struct{}, 2*maxWrites), 0
@@ -79,7 +82,7 @@ func (l *Ledger) drainSome(ctx context.Context) (more bool, err error) {
 		for ; writers >= l.drainers(); writers-- {
 			<-ended
 		}
-		if more = time.Since(start) > drainRound; more || together.Err() != nil {
+		if more = time.Since(start) > drainRound || l.stuck.severalInDoubt(); more || together.Err() != nil {
 			break
 		}
 		writers++
@@ -93,6 +96,9 @@ func (l *Ledger) drainSome(ctx context.Context) (more bool, err error) {
 		})
 	}
 	err = group.Wait()
+	if err == nil {
+		err = l.stuck.verdict() // now that all have been heard
+	}
 	return more || some.Load(), err
 }
 
@@ -148,8 +154,10 @@ func (l *Ledger) drainOne(ctx context.Context, name string) (more bool, err erro
 	case err == nil:
 		l.stuck.written(name)
 		return true, nil
-	case faultOf(err) == ofServer, faultOf(err) == inDoubt && l.stuck.several(name):
+	case faultOf(err) == ofServer:
 		return false, err
+	case faultOf(err) == inDoubt:
+		l.stuck.doubt(name, err)
 	}
 	l.stuck.hold(ctx, name, records, err)
 	return false, nil
@@ -161,8 +169,8 @@ func (l *Ledger) drainRecords(ctx context.Context, name string, records []journa
 	standing := make([]*waiting, len(records))
 	asides := map[uint64]string{}
 	for i, record := range records {
-		var f fact
-		if err := json.Unmarshal(record.Data, &f); err != nil {
+		f, err := factIn(record)
+		if err != nil {
 			asides[record.Seq] = l.refused(ctx, record, f, fmt.Errorf("it cannot be read: %w", err))
 			continue
 		}
@@ -198,6 +206,14 @@ func (l *Ledger) drainRecords(ctx context.Context, name string, records []journa
 		l.admission.rate.dealtWith(answered)
 	}
 	return errors.Join(l.journal.Delete(written...), l.journal.SetAside(asides), firstOf(failed))
+}
+
+// factIn reads the fact of a record. One that says more than this version knows is an error: a
+// newer version wrote it, and what it says must not be lost.
+func factIn(record journal.Record) (f fact, err error) {
+	decoder := json.NewDecoder(bytes.NewReader(record.Data))
+	decoder.DisallowUnknownFields()
+	return f, decoder.Decode(&f)
 }
 
 // firstOf is the gravest of many failures: one of the API server, else one of an object.

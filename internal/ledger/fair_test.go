@@ -34,6 +34,8 @@ type desk struct {
 	journal *journal.Journal
 	takes   time.Duration
 	refuse  func(object) error
+	// curt: it refuses in no time.
+	curt bool
 
 	mu      sync.Mutex
 	tries   map[string]int
@@ -57,10 +59,12 @@ func openDesk(t *testing.T, takes time.Duration, now func() time.Time) *desk {
 }
 
 func (d *desk) write(_ context.Context, facts []fact) []result {
-	time.Sleep(d.takes) // in a bubble: no time at all
+	o := facts[0].Object
+	if !d.curt || d.refuse(o) == nil {
+		time.Sleep(d.takes) // in a bubble: no time at all
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	o := facts[0].Object
 	d.tries[o.name()]++
 	if d.refuse != nil {
 		if err := d.refuse(o); err != nil {
@@ -365,6 +369,32 @@ func TestDoubtIsTheObjectsOwn(t *testing.T) {
 	}
 }
 
+// A Channel's objects that fail at once, each in doubt, hold up no other Channel's: those take
+// longer to be written than the others to fail.
+func TestDoubtsThatComeAtOnceHoldUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := openDesk(t, 10*time.Millisecond, nil)
+		d.curt, d.refuse = true, func(o object) error {
+			if o.Channel == "bad" {
+				return apierrors.NewInternalError(errors.New("no endpoints available for service"))
+			}
+			return nil
+		}
+		var all []fact
+		for i := range 40 {
+			all = append(all, factOf("bad", fmt.Sprint(i)), factOf("good", fmt.Sprint(i)))
+		}
+		d.put(all...)
+		d.draining()
+		time.Sleep(time.Second)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if n := len(d.written); n != 40 {
+			t.Errorf("after a second %d of 40 are written", n)
+		}
+	})
+}
+
 // Thousands that are refused for one reason are set aside with a handful of writes to the file, and
 // of lines in the log.
 func TestManyAreSetAsideTogether(t *testing.T) {
@@ -435,7 +465,7 @@ func failingAPIServer(t *testing.T, why error) {
 		}
 		away = false
 		d.mu.Unlock()
-		if most := 2 * maxWrites * int(20*time.Minute/lastDrainRetry+10); tries > most {
+		if most := (2*maxWrites + severalFail) * int(20*time.Minute/lastDrainRetry+10); tries > most {
 			t.Errorf("%d tries in 20 minutes, want at most %d", tries, most)
 		}
 		if got := d.admission.rate.perSecond(); got != before {

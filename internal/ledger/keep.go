@@ -32,8 +32,8 @@ func (l *Ledger) enter(ctx context.Context, f fact) *waiting {
 }
 
 // settle waits until a fact is durable: on its object as long as that goes quickly, else in
-// the journal, from where it is written later. What the API server refuses for the object's
-// own sake is not kept: it would be refused again.
+// the journal, from where it is written later. What the API server will never take is not kept.
+// What it refuses otherwise may pass: a namespace that comes back, a right that is given again.
 func (l *Ledger) settle(ctx context.Context, w *waiting) result {
 	if w.done == nil { // it is in no line
 		kept := l.keep(ctx, w.fact, errBehind)
@@ -48,7 +48,7 @@ func (l *Ledger) settle(ctx context.Context, w *waiting) result {
 	for {
 		select {
 		case r := <-w.done:
-			if r.err == nil || itsOwn(r.err) {
+			if r.err == nil || forGood(r.err) {
 				return r
 			}
 			return l.keep(ctx, w.fact, r.err)
@@ -69,7 +69,7 @@ func (l *Ledger) settle(ctx context.Context, w *waiting) result {
 // pass writes past the backlog what the journal does not take: the API server may be well. If it
 // is not, the journal's reason is what counts.
 func (l *Ledger) pass(ctx context.Context, f fact, kept result) result {
-	if written := l.lines.await(ctx, l.lines.join(ctx, f)); written.err == nil || itsOwn(written.err) {
+	if written := l.lines.await(ctx, l.lines.join(ctx, f)); written.err == nil || forGood(written.err) {
 		return written
 	}
 	return kept

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
@@ -322,5 +324,45 @@ func TestOlderFromTheJournalStaysOlder(t *testing.T) {
 	}
 	if n := channel.Status.Notices; len(n) != 1 || n[0].ID != "newer" || n[0].Count != 3 {
 		t.Errorf("notices %+v", n)
+	}
+}
+
+// What the API server refuses for what may pass is acknowledged from the journal, and written
+// when it has passed: here the namespace is missing.
+func TestPushesAreKeptWhileTheNamespaceIsMissing(t *testing.T) {
+	k := keep(t, "fliggy")
+	k.account.Namespace = "missing-" + k.account.Namespace
+	if got := k.record(push("x"), told("1", "m-1")); got != platform.OutcomeRecorded || k.journal.Stats().Records != 1 {
+		t.Fatalf("outcome %s, %+v", got, k.journal.Stats())
+	}
+	if err := k.api.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: k.account.Namespace}}); err != nil {
+		t.Fatal(err)
+	}
+	k.empties()
+	if n := k.order("fliggy-1").Spec.Notifications; len(n) != 1 {
+		t.Errorf("notifications %+v", n)
+	}
+}
+
+// A change without a time of the platform's is known by when it was received. One that was
+// received by a clock behind another's, and is written when that is past, is announced all the same;
+// and of many one is.
+func TestTimelessChangeIsNotLostBehindAClockAhead(t *testing.T) {
+	b := open(t, "ch")
+	b.SetNow(func() time.Time { return noon.Add(time.Minute) })
+	ahead, late := push("x"), push("x")
+	ahead.ReceivedAt, late.ReceivedAt = noon.Add(3*time.Second), noon.Add(time.Second)
+	b.record(ahead, change("1", time.Time{}, "m-1", platform.AspectPrice))
+	if got := b.record(late, change("1", time.Time{}, "m-2", platform.AspectPrice, platform.AspectStock)); got != platform.OutcomeRecorded {
+		t.Errorf("outcome %s", got)
+	}
+	announced := b.product("ch-1").Spec.Announced
+	if announced.Price.MessageID != "m-2" || !announced.Price.ChangedAt.After(ahead.ReceivedAt) || announced.Stock == nil {
+		t.Errorf("announced %+v", announced)
+	}
+	// A time of the platform's is what it is: an older change stays older.
+	b.record(ahead, change("2", noon, "m-1", platform.AspectPrice))
+	if got := b.record(late, change("2", noon.Add(-time.Minute), "m-2", platform.AspectPrice)); got != platform.OutcomeOlder {
+		t.Errorf("an older change: %s", got)
 	}
 }

@@ -34,7 +34,7 @@ func (b *busy) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusTooManyRequests)
 		return
 	}
-	_, _ = w.Write([]byte(`{"apiVersion":"` + v1alpha1.SchemeGroupVersion.String() + `","kind":"ProductSync","metadata":{"name":"ch-1"}}`))
+	_, _ = w.Write([]byte(`{"apiVersion":"` + v1alpha1.SchemeGroupVersion.String() + `","kind":"ProductSync","metadata":{"name":"ch-1","uid":"u"}}`))
 }
 
 // An API server that says when to come again is asked again then, and not before.

@@ -22,6 +22,8 @@ type productFact struct {
 	Aspects []platform.Aspect `json:"aspects"`
 	// Change as it is announced of each.
 	Change v1alpha1.Announcement `json:"change"`
+	// Timeless: the platform says no time, and the change's is that of the receipt.
+	Timeless bool `json:"timeless,omitempty"`
 }
 
 func productFactOf(account *accounts.Account, push platform.Push, change *platform.ProductChange) fact {
@@ -29,7 +31,18 @@ func productFactOf(account *accounts.Account, push platform.Push, change *platfo
 		Aspects: change.Aspects,
 		Change: v1alpha1.Announcement{ChangedAt: metav1.NewMicroTime(notAhead(change.ChangedAt, push.ReceivedAt)),
 			MessageID: change.MessageID, Type: change.Type},
+		Timeless: change.ChangedAt.IsZero(),
 	}}
+}
+
+// clock is the time after which what is known proves nothing about a fact. A time that the
+// platform says is looked at by our clock. That of a receipt is by the clock of whoever received,
+// and another's may be ahead of it, or was set meanwhile.
+func (l *Ledger) clock(f fact) time.Time {
+	if f.Product.Timeless {
+		return f.ReceivedAt
+	}
+	return l.now()
 }
 
 // writeProduct announces changes on their ProductSync: of each aspect the newest, in one
@@ -74,6 +87,10 @@ func (l *Ledger) writeRest(ctx context.Context, facts []fact) []result {
 	if err != nil {
 		return all(len(facts), platform.OutcomeRetry, err)
 	}
+	if last, timeless := lastTimeless(facts); timeless && aheadOf(known, l.clock(last)) {
+		outcome, err := l.announceApart(ctx, last)
+		return all(len(facts), outcome, err) // all that they say is that somebody has to ask
+	}
 	if aheadOf(known, l.now()) {
 		return l.writeApart(ctx, facts, known)
 	}
@@ -96,6 +113,25 @@ func (l *Ledger) writeRest(ctx context.Context, facts []fact) []result {
 		return l.writeApart(ctx, facts, known)
 	}
 	return told(facts, rest)
+}
+
+// lastTimeless is the fact that was received last, with the aspects of all, if none has a time
+// of the platform's.
+func lastTimeless(facts []fact) (last fact, timeless bool) {
+	var aspects []platform.Aspect
+	for _, f := range facts {
+		if !f.Product.Timeless {
+			return fact{}, false
+		}
+		if last.Product == nil || !f.ReceivedAt.Before(last.ReceivedAt) {
+			last = f
+		}
+		aspects = append(aspects, f.Product.Aspects...)
+	}
+	slices.Sort(aspects)
+	whole := *last.Product
+	whole.Aspects, last.Product = slices.Compact(aspects), &whole
+	return last, true
 }
 
 // newestOf gives of each aspect the newest change; of two of the same time, the later.
@@ -125,7 +161,7 @@ func announces(f fact, announced v1alpha1.Announced) bool {
 func (l *Ledger) writeApart(ctx context.Context, facts []fact, known v1alpha1.Announced) []result {
 	results := make([]result, len(facts))
 	for i, f := range facts {
-		if announces(f, known) || aheadOf(known, l.now()) {
+		if announces(f, known) || aheadOf(known, l.clock(f)) {
 			results[i].outcome, results[i].err = l.announceApart(ctx, f)
 		} else {
 			results[i].outcome = platform.OutcomeOlder
@@ -168,7 +204,7 @@ func (l *Ledger) announceOne(ctx context.Context, f fact, aspect platform.Aspect
 	}
 	there, err := l.announced(ctx, f.Object)
 	known := *aspectOf(&there, aspect)
-	if err != nil || known == nil || known.MessageID == f.Product.Change.MessageID || !known.ChangedAt.After(l.now()) {
+	if err != nil || known == nil || known.MessageID == f.Product.Change.MessageID || !known.ChangedAt.After(l.clock(f)) {
 		return outcome, err
 	}
 	next := f.Product.Change

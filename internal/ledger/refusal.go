@@ -69,9 +69,14 @@ func tooLarge(err error) bool {
 }
 
 // ofOne reports whether the API server refuses what is written: it takes a group whole or not at
-// all, and it may be one of it that is to blame.
+// all, and it may be one of it that is to blame. An admission webhook refuses with 400 or 403.
 func ofOne(err error) bool {
-	return refusalOf(err) != refusedNot || tooLarge(err)
+	return forGood(err) || apierrors.IsBadRequest(err) || apierrors.IsForbidden(err)
+}
+
+// forGood reports whether the API server will never take what is written, as it stands.
+func forGood(err error) bool {
+	return refusalOf(err) != refusedNot || tooLarge(err) || errors.Is(err, errFull)
 }
 
 // fault is for whose sake a write failed, the gravest last.

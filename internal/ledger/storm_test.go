@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
@@ -241,9 +242,17 @@ func TestRecordOfAnotherVersion(t *testing.T) {
 		strange, empty := factOf("a", "2"), factOf("a", "3")
 		strange.Object.Kind, empty.Order = "invoice", nil
 		d.put(strange, empty, known)
+		newer, err := json.Marshal(factOf("a", "4"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		newer = append(newer[:len(newer)-1], `,"said":"later"}`...)
+		if err := d.journal.Put(t.Context(), factOf("a", "4").Object.name(), newer); err != nil {
+			t.Fatal(err)
+		}
 		d.draining()
 		time.Sleep(time.Minute)
-		if stats := d.journal.Stats(); stats.Asides != 2 || stats.Records != 0 || d.written[known.Object.name()].IsZero() {
+		if stats := d.journal.Stats(); stats.Asides != 3 || stats.Records != 0 || d.written[known.Object.name()].IsZero() {
 			t.Errorf("%+v", stats)
 		}
 	})

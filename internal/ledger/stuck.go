@@ -38,6 +38,8 @@ type stuck struct {
 	objects map[string]*held
 	// doubted are those that failed in doubt since one was answered otherwise.
 	doubted map[string]bool
+	// lastDoubt is how the last of them failed.
+	lastDoubt error
 }
 
 // held is one of them.
@@ -95,16 +97,31 @@ func (s *stuck) written(name string) {
 	clear(s.doubted)
 }
 
-// several notes an object that failed in doubt, and reports whether so many did in a row that it
-// is the API server.
-func (s *stuck) several(name string) bool {
+// doubt notes an object that failed in doubt.
+func (s *stuck) doubt(name string, why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.doubted[name] = true; len(s.doubted) < severalFail {
-		return false
+	s.doubted[name] = true
+	s.lastDoubt = why
+}
+
+// severalInDoubt reports whether so many failed in doubt in a row that it may be the API server.
+func (s *stuck) severalInDoubt() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.doubted) >= severalFail
+}
+
+// verdict is how the API server fails, when several failed in doubt and nothing was written
+// since; nil: it does not.
+func (s *stuck) verdict() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.doubted) < severalFail {
+		return nil
 	}
 	clear(s.doubted)
-	return true
+	return s.lastDoubt
 }
 
 // triedFor is how long a record of an object has been tried in vain.
