@@ -138,6 +138,7 @@ func FuzzSender(f *testing.F) {
 	f.Add("10.0.0.1:5", "1.2.3.4, 10.0.0.2", "6.6.6.6")
 	f.Add("[::ffff:10.0.0.1]:5", "fd00::1%eth0,, 10.0.0.3:80", "127.0.0.1")
 	f.Add("1.2.3.4:5", "10.0.0.1", "10.0.0.2")
+	f.Add("10.0.0.1:5", "[2001:db8::1]:443, 10.0.0.2:9", "6.6.6.6:1")
 	f.Add("unix", "x", "")
 	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
 	trusted := func(ip netip.Addr) bool {
@@ -160,7 +161,8 @@ func FuzzSender(f *testing.F) {
 		}
 		if got != peer.Addr().Unmap() && !slices.ContainsFunc(strings.Split(hops, ","), func(hop string) bool {
 			ip, err := netip.ParseAddr(strings.TrimSpace(hop))
-			return err == nil && ip.Unmap() == got
+			ported, portedErr := netip.ParseAddrPort(strings.TrimSpace(hop))
+			return err == nil && ip.Unmap() == got || portedErr == nil && ported.Addr().Unmap() == got
 		}) {
 			t.Errorf("%s comes from nowhere", got)
 		}

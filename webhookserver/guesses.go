@@ -36,6 +36,9 @@ var errSlowed = errors.New("too many wrong tokens or signatures came from its ad
 type guesser struct {
 	channel types.NamespacedName
 	from    netip.Prefix
+	// token says that the Channel has one: an address that a signature proved before there was
+	// has not proven that it knows it.
+	token bool
 }
 
 // guesses slows those who guess a Channel's token or signatures. An address from which a right
@@ -140,7 +143,7 @@ func (h *handler) guesser(r *http.Request, account *accounts.Account) guesser {
 	if err != nil {
 		return guesser{}
 	}
-	return guesser{channel: types.NamespacedName{Namespace: account.Namespace, Name: account.Name}, from: network}
+	return guesser{channel: types.NamespacedName{Namespace: account.Namespace, Name: account.Name}, from: network, token: len(account.Guard.Tokens) > 0}
 }
 
 // carrier are the addresses behind a provider's translation (RFC 6598); clouds use them within.

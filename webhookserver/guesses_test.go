@@ -235,6 +235,46 @@ func TestSignaturesThatAreGuessed(t *testing.T) {
 	p.want(403, "203.0.113.9", "")
 }
 
+// A signed push that somebody caught, and can send again, does not tell the token: beside a token
+// a right signature is slowed as a wrong one is. Who has both passes, unless it is slowed.
+func TestSignatureIsNoOracleForTheToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newSigned(t, tokened())
+		p.want(200, "203.0.113.10", "right")
+		p.guess("203.0.113.9")
+		for range 100 {
+			p.want(503, "203.0.113.9", "wrong")
+			p.want(503, "203.0.113.9", "right")
+			p.want(200, "203.0.113.10", "right")
+		}
+		time.Sleep(firstPause)
+		p.want(200, "203.0.113.9", "right")
+		for range 3 * guessBurst {
+			p.want(403, "203.0.113.9", "wrong")
+			p.want(200, "203.0.113.9", "right")
+		}
+	})
+}
+
+// An address that a signature proved, before the Channel had a token, has not proven to know it.
+func TestSignatureDoesNotProveATokenToCome(t *testing.T) {
+	a := account()
+	p := newSigned(t, a)
+	p.want(200, "203.0.113.9", "")
+	a.Guard = tokened().Guard
+	p.guess("203.0.113.9")
+	p.want(503, "203.0.113.9", "right")
+}
+
+// newSigned pushes with a right signature.
+func newSigned(t *testing.T, a *accounts.Account) pusher {
+	p := newPusher(t, a)
+	options := with(a, nil).options(proxied)
+	options.Receivers[v1alpha1.PlatformFliggy] = signs{a.Receiver}
+	p.h = webhookserver.NewHandler(options)
+	return p
+}
+
 // What carries no signature, and a right token, has guessed nothing: by the wrong path it is
 // refused, however often, and by the right one it passes.
 func TestRightTokenOnTheWrongPathIsNoGuess(t *testing.T) {

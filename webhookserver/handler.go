@@ -35,6 +35,8 @@ type handler struct {
 	firstUnit time.Duration
 	// lines about pushes that were not accepted, by platform and what became of them.
 	lines map[sort]*quiet.Lines
+	// panics are lines about defects of our own.
+	panics *quiet.Lines
 }
 
 // sort of a log line.
@@ -57,7 +59,8 @@ const (
 // the Channel. Any other path is 404, without a redirect.
 func NewHandler(o Options) http.Handler {
 	h := &handler{receivers: o.Receivers, accounts: o.Accounts, recorder: o.Recorder, proxies: o.TrustedProxies,
-		door: newDoor(cmp.Or(o.inHand, maxInHand)), guesses: newGuesses(), firstUnit: cmp.Or(o.firstUnit, firstUnit), lines: map[sort]*quiet.Lines{}}
+		door: newDoor(cmp.Or(o.inHand, maxInHand)), guesses: newGuesses(), firstUnit: cmp.Or(o.firstUnit, firstUnit),
+		lines: map[sort]*quiet.Lines{}, panics: quiet.New(time.Second, lineBurst)}
 	mux := http.NewServeMux()
 	for name, receiver := range o.Receivers {
 		for _, about := range []tells{ofRefused, ofRetried, ofSlowed} {
@@ -103,6 +106,7 @@ type route struct {
 }
 
 func (h *handler) serveChannel(w http.ResponseWriter, r *http.Request) {
+	defer h.survive(w, route{})
 	at := route{tail: r.PathValue("tail"),
 		channel: &types.NamespacedName{Namespace: r.PathValue("namespace"), Name: r.PathValue("name")}}
 	if account, _ := h.accounts.ByName(*at.channel); account != nil {
@@ -139,6 +143,7 @@ type result struct {
 }
 
 func (h *handler) serve(w http.ResponseWriter, r *http.Request, at route) {
+	defer h.survive(w, at)
 	start := time.Now()
 	got := h.admit(w, r, at)
 	h.observe(r, at, got, time.Since(start))
@@ -146,6 +151,11 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, at route) {
 	if got.reply != nil && got.outcome.Accepted() {
 		reply = *got.reply
 	}
+	write(w, reply)
+}
+
+// write answers a push.
+func write(w http.ResponseWriter, reply platform.Reply) {
 	w.Header().Set("Content-Type", reply.ContentType)
 	w.WriteHeader(reply.Status)
 	_, _ = w.Write(reply.Body)
@@ -199,7 +209,7 @@ func (h *handler) receive(r *http.Request, at route, body []byte) result {
 	}
 	got.kind = message.Type()
 	if challenge, ok := message.(platform.Challenge); ok && at.channel == nil && message.Account() == "" {
-		return h.meet(at, challenge, got)
+		return h.meet(at, challenge, len(body), got)
 	}
 	if got.account, err = h.account(at, message); err != nil {
 		return got.refuse(outcomeOf(err), err)
@@ -277,8 +287,11 @@ func (h *handler) answer(ctx context.Context, push platform.Push, inquiry platfo
 }
 
 // meet answers a platform that asks, in nobody's name, whether we are there. If it signs
-// that, some account must have the key.
-func (h *handler) meet(at route, challenge platform.Challenge, got result) result {
+// that, some account must have the key: all are tried, so it must be small.
+func (h *handler) meet(at route, challenge platform.Challenge, size int, got result) result {
+	if size > maxChallenge {
+		return got.refuse(platform.OutcomeMalformed, errLongChallenge)
+	}
 	if !challenge.Signed() {
 		return got.answered(challenge.Echo())
 	}
@@ -298,6 +311,9 @@ func (h *handler) meet(at route, challenge platform.Challenge, got result) resul
 	}
 	return got.refuse(outcomeOf(refusal), refusal)
 }
+
+// errLongChallenge is none that a platform sends.
+var errLongChallenge = fmt.Errorf("%w: a challenge of more than %d bytes", platform.ErrMalformed, maxChallenge)
 
 func (r result) with(outcome platform.Outcome, reply platform.Reply) result {
 	r.outcome, r.reply = outcome, &reply
@@ -363,8 +379,9 @@ func (h *handler) account(at route, message platform.Message) (*accounts.Account
 }
 
 // checkSender has the sender proven, as far as can be, unless somebody at its address has
-// guessed wrong too often. A right signature counts all the same: nobody guesses one. Unproven
-// is a push that passes though neither a signature nor the Channel's guard proves its sender.
+// guessed wrong too often. A right signature counts all the same, for nobody guesses one; but not
+// beside a token, which whoever caught a signed push could guess with it. Unproven is a push that
+// passes though neither a signature nor the Channel's guard proves its sender.
 func (h *handler) checkSender(r *http.Request, at route, push platform.Push, account *accounts.Account, message platform.Message) (unproven bool, err error) {
 	proof, err := message.Verify(account.Holder)
 	if err != nil && !errors.Is(err, platform.ErrForged) {
@@ -372,7 +389,8 @@ func (h *handler) checkSender(r *http.Request, at route, push platform.Push, acc
 	}
 	who := h.guesser(r, account)
 	signed := err == nil && proof == platform.ProofSigned
-	if !signed && !h.guesses.allow(who) {
+	guessable := !signed || who.token
+	if guessable && !h.guesses.allow(who) {
 		return false, errSlowed
 	}
 	if err == nil && !account.Guard.Admits(sealing.NewSecret(push.Query.Get("token")), h.sender(r)) {
@@ -415,13 +433,21 @@ func (h *handler) sender(r *http.Request) netip.Addr {
 	from := peer.Addr().Unmap()
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(hops) - 1; i >= 0 && h.trusts(from); i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		hop, err := parseHop(strings.TrimSpace(hops[i]))
 		if err != nil {
 			break
 		}
 		from = hop.Unmap()
 	}
 	return from
+}
+
+// parseHop reads an address of X-Forwarded-For; some proxies write its port too.
+func parseHop(hop string) (netip.Addr, error) {
+	if from, err := netip.ParseAddrPort(hop); err == nil {
+		return from.Addr(), nil
+	}
+	return netip.ParseAddr(hop)
 }
 
 func (h *handler) trusts(address netip.Addr) bool {

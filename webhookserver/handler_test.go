@@ -598,6 +598,12 @@ func TestSenderAddress(t *testing.T) {
 		"nothing between the commas":          {proxies, "10.1.2.3:4711", []string{"203.0.113.9,,"}, false},
 		"without the header":                  {proxies, "10.1.2.3:4711", nil, false},
 		"spaces and tabs":                     {proxies, "10.1.2.3:4711", []string{"  203.0.113.9\t,  10.9.9.9 "}, true},
+		"behind the proxy, with a port":       {proxies, "10.1.2.3:4711", []string{"203.0.113.9:567"}, true},
+		"behind the proxy, IPv6, with a port": {proxies, "10.1.2.3:4711", []string{"[2001:db8:7::1]:443"}, true},
+		"behind the proxy, mapped, a port":    {proxies, "10.1.2.3:4711", []string{"[::ffff:203.0.113.9]:443"}, true},
+		"behind two proxies, each with ports": {proxies, "10.1.2.3:4711", []string{"203.0.113.9:567, [fd00::1]:80, 10.9.9.9:80"}, true},
+		"with a port, from elsewhere":         {proxies, "10.1.2.3:4711", []string{"203.0.113.9:567, 198.51.100.9:567"}, false},
+		"with a port that is none":            {proxies, "10.1.2.3:4711", []string{"203.0.113.9:65536"}, false},
 		"only proxies":                        {proxies, "10.1.2.3:4711", []string{"10.9.9.8, 10.9.9.9"}, false},
 		"another header than X-Forwarded-For": {proxies, "10.1.2.3:4711", nil, false},
 	} {

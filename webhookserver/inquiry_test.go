@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -257,6 +258,47 @@ func TestChallenges(t *testing.T) {
 				t.Error("it was recorded or looked up")
 			}
 		})
+	}
+}
+
+// tried counts how often its signature is checked.
+type tried struct {
+	challenge
+	times *int
+}
+
+func (c tried) Verify(h platform.Holder) (platform.Proof, error) {
+	*c.times++
+	return c.challenge.Verify(h)
+}
+
+// A challenge in nobody's name is checked by the keys of all accounts: one that is large is
+// refused before.
+func TestLargeChallengeIsNotTried(t *testing.T) {
+	const largest = 4 << 10
+	for size, want := range map[int]struct {
+		status int
+		body   string
+		tried  bool
+	}{
+		largest:     {200, "12345", true},
+		largest + 1: {400, "error", false},
+		maxBody:     {400, "error", false},
+	} {
+		var times int
+		adapter := asking{open: func(m platform.Message) platform.Message {
+			return tried{challenge{Message: m, signed: true, key: "k"}, &times}
+		}}
+		a := account()
+		a.Credentials = platform.Credentials{"secret": sealing.NewSecret("k")}
+		options := with(a, nil).options()
+		options.Receivers[v1alpha1.PlatformFliggy] = adapter
+		body := sample(t, "order-refund.json")
+		w := post(webhookserver.NewHandler(options), byAccount+orderTail, body+strings.Repeat(" ", size-len(body)))
+		answered(t, w, want.status, want.body)
+		if (times > 0) != want.tried {
+			t.Errorf("%d bytes: tried %d times", size, times)
+		}
 	}
 }
 

@@ -29,6 +29,7 @@ import (
 const (
 	maxBody           = 256 << 10
 	maxHeader         = 64 << 10
+	maxChallenge      = 4 << 10 // that names no account; real ones are below 1 KiB
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 8 * time.Second
 	writeTimeout      = 15 * time.Second
@@ -93,7 +94,8 @@ func New(o Options) *manager.Server {
 			WriteTimeout:      cmp.Or(o.replyTimeout, writeTimeout),
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeader,
-			// Its lines are other people's broken connections, and would name their paths.
+			// Its lines are other people's broken connections, and would name their paths. A panic
+			// does not get there: the handler tells it.
 			ErrorLog: log.New(io.Discard, "", 0),
 		},
 	}

@@ -648,6 +648,9 @@ func TestOverlays(t *testing.T) {
 	if !slices.Contains(manager.Args, "--require-proof") {
 		t.Errorf("production: senders need not be proven: %v", manager.Args)
 	}
+	if !slices.ContainsFunc(manager.Args, func(arg string) bool { return strings.HasPrefix(arg, "--trusted-proxies=") }) {
+		t.Errorf("production: no place for the ingress's addresses, so nobody who guesses is slowed: %v", manager.Args)
+	}
 	for _, arg := range manager.Args {
 		if strings.Contains(arg, "allow-private") || strings.Contains(arg, "metrics-secure=false") {
 			t.Errorf("production: %s", arg)
@@ -666,6 +669,14 @@ func checkEphemeral(t *testing.T, set *appsv1.StatefulSet) {
 		t.Fatalf("volumes: %+v", volumes)
 	}
 	checkMount(t, set, volumes[1].Name)
+}
+
+// A token stands in the query, and the access log of ingress-nginx holds queries.
+func TestIngressLogsNoTokens(t *testing.T) {
+	ingress := find(build(t, "config/overlays/production"), "Ingress")
+	if ingress == nil || ingress.GetAnnotations()["nginx.ingress.kubernetes.io/enable-access-log"] != "false" {
+		t.Error("it logs them")
+	}
 }
 
 // Every push path of the operator has a way in, and nothing else has.
