@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"os"
@@ -15,11 +16,15 @@ import (
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/accounts"
+	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
-// identityKey is the key of the Secret <channel>-sealing that opens sealed bodies.
-const identityKey = "identity.age"
+// Keys of the Secret <channel>-sealing: one opens sealed bodies, the other makes codes' ids.
+const (
+	identityKey = "identity.age"
+	codeIDKey   = "code-id.key"
+)
 
 // cluster is the API server and the namespace that the flags name.
 type cluster struct {
@@ -94,6 +99,28 @@ func readIdentities(file string, in io.Reader) (string, error) {
 		return "", fmt.Errorf("--identity %s: it must hold age identities (AGE-SECRET-KEY-…), one a line: %w", file, err)
 	}
 	return string(text), nil
+}
+
+// codeID is how a Channel names codes; nil where the key of it is not there, or may not be read.
+func (c *cluster) codeID(ctx context.Context, channel string, k keys) func(platform.Code) string {
+	secret := &corev1.Secret{}
+	if err := c.Get(ctx, c.key(accounts.SealingSecretName(channel)), secret); err != nil {
+		return nil
+	}
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(secret.Data[codeIDKey])))
+	if err != nil {
+		return nil
+	}
+	// Whom it seals for bears on no id.
+	recipient, err := sealing.Recipient(k.identities.Reveal())
+	if err != nil {
+		return nil
+	}
+	sealer, err := sealing.NewSealer([]string{recipient}, key)
+	if err != nil {
+		return nil
+	}
+	return (&accounts.Account{Sealer: sealer}).CodeID
 }
 
 // sealingSecret reads the Secret with a Channel's own identities. Its errors say what to do.

@@ -44,9 +44,10 @@ func (f *found) trouble(of string, why error) {
 	f.troubles = append(f.troubles, trouble{of, why.Error()})
 }
 
-// collect reads the codes out of all notifications of an order that name any. How much of
-// each is used is the status' word, if it has one, else the latest notification's.
-func collect(order *v1alpha1.OrderVoucher, read func(*v1alpha1.Notification) ([]platform.Code, error)) *found {
+// collect reads the codes out of all notifications of an order that name any, and compares
+// their ids, where idOf makes them. How much of each is used is the status' word, if it has one,
+// else the latest notification's.
+func collect(order *v1alpha1.OrderVoucher, read func(*v1alpha1.Notification) ([]platform.Code, error), idOf func(platform.Code) string) *found {
 	f := &found{byID: map[string]*code{}}
 	for i := range order.Spec.Notifications {
 		n := &order.Spec.Notifications[i]
@@ -67,11 +68,25 @@ func collect(order *v1alpha1.OrderVoucher, read func(*v1alpha1.Notification) ([]
 		for i, one := range named {
 			f.clear(one, n, i)
 		}
+		if others := otherIDs(n.Codes, named, idOf); others > 0 {
+			f.trouble("notification "+n.ID, fmt.Errorf("%d of the codes that it holds have other ids than it names: its list or what is sealed was changed, or %s was", others, codeIDKey))
+		}
 	}
 	for _, known := range order.Status.Codes {
 		f.add(known, "")
 	}
 	return f
+}
+
+// otherIDs is how many codes are not those that are listed, one by one.
+func otherIDs(listed []v1alpha1.Code, named []platform.Code, idOf func(platform.Code) string) int {
+	others := 0
+	for i, one := range listed {
+		if idOf != nil && idOf(named[i]) != one.ID {
+			others++
+		}
+	}
+	return others
 }
 
 // add notes what is known of a code, masked.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/time/rate"
@@ -34,9 +35,11 @@ const (
 type resealer struct {
 	*cluster
 	genericiooptions.IOStreams
-	identity         string
-	dryRun, toOthers bool
-	rate             float64
+	identity string
+	// named are the recipients to seal for though their identity is not at hand.
+	named  []string
+	dryRun bool
+	rate   float64
 
 	keys       keys
 	recipients []string
@@ -52,13 +55,16 @@ func newReseal(flags *genericclioptions.ConfigFlags, streams genericiooptions.IO
 		Short: "Seal anew, for whom the Channel is sealed now, what was sealed before",
 		Long: `Open what is sealed on a Channel and its orders, and seal it anew for those whom the Channel is
 sealed for now: spec.sealing.recipients or, without any, the first identity of the Secret
-<channel>-sealing.
+<channel>-sealing. It says who they are, and refuses where the identity of one is not at hand: who
+may write the Channel could have put in a recipient of their own. --recipient names those that
+are meant all the same.
 
 What is known to be sealed for these alone is left as it is. So it may be stopped, and called
 again, at any time. To the operator each order that is written is one with news: it asks the
 platform about it again, once. --rate says how fast.`,
 		Example: `  kubectl channel reseal -n travel fliggy --dry-run
-  kubectl channel reseal -n travel fliggy --identity keys.txt`,
+  kubectl channel reseal -n travel fliggy --identity keys.txt
+  kubectl channel reseal -n travel fliggy --identity keys.txt --recipient age1…`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, args []string) (err error) {
 			if r.rate <= 0 {
@@ -72,7 +78,7 @@ platform about it again, once. --rate says how fast.`,
 	}
 	command.Flags().StringVar(&r.identity, "identity", "", "File with age identities that open what was sealed before, one a line; - is standard input. The Secret's are taken as well, where it may be read.")
 	command.Flags().BoolVar(&r.dryRun, "dry-run", false, "Open everything, write nothing, and say what would be done.")
-	command.Flags().BoolVar(&r.toOthers, "to-others", false, "Seal for the Channel's recipients even where no identity at hand opens what is sealed for them.")
+	command.Flags().StringArrayVar(&r.named, "recipient", nil, "A recipient (age1…) of the Channel's to seal for though its identity is not at hand. May be given several times.")
 	command.Flags().Float64Var(&r.rate, "rate", 5, "How many objects are written in a second, at most.")
 	return command
 }
@@ -89,6 +95,9 @@ func (r *resealer) channel(ctx context.Context, name string) error {
 	if r.recipients, err = r.currentRecipients(ctx, channel); err != nil {
 		return err
 	}
+	if err := r.checkRecipients(name); err != nil {
+		return err
+	}
 	orders, err := r.orders(ctx, name)
 	if err != nil {
 		return err
@@ -103,13 +112,40 @@ func (r *resealer) channel(ctx context.Context, name string) error {
 		}
 		if (i+1)%progressEvery == 0 {
 			_, _ = fmt.Fprintf(r.ErrOut, "%d of %d orders\n", i+1, len(orders))
+			if err := r.stillFor(ctx, name); err != nil {
+				return err
+			}
 		}
 	}
-	return r.summary(len(orders))
+	return errors.Join(r.summary(len(orders)), partly(r.stillFor(ctx, name)))
 }
 
-// currentRecipients are those whom the Channel is sealed for. Somebody who can open nothing
-// that is sealed for them could not take it back.
+// stillFor is an error where the Channel is sealed for others than when this call began: what
+// it has sealed is then not for them.
+func (r *resealer) stillFor(ctx context.Context, name string) error {
+	channel := &v1alpha1.Channel{}
+	if err := r.Get(ctx, r.key(name), channel); err != nil {
+		return fmt.Errorf("look whether Channel %s is still sealed for the same: %w", r.key(name), err)
+	}
+	now, err := r.currentRecipients(ctx, channel)
+	if err != nil {
+		return fmt.Errorf("look whether Channel %s is still sealed for the same: %w", r.key(name), err)
+	}
+	if !slices.Equal(slices.Sorted(slices.Values(now)), slices.Sorted(slices.Values(r.recipients))) {
+		return fmt.Errorf("the Channel %s is sealed for others now than when this began: call it again, to seal anew for %s", name, strings.Join(now, ", "))
+	}
+	return nil
+}
+
+// partly: all was gone through, but for this.
+func partly(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errPartly, err)
+}
+
+// currentRecipients are those whom the Channel is sealed for.
 func (r *resealer) currentRecipients(ctx context.Context, channel *v1alpha1.Channel) ([]string, error) {
 	recipients := channel.Spec.Sealing.Recipients
 	if len(recipients) == 0 {
@@ -120,15 +156,40 @@ func (r *resealer) currentRecipients(ctx context.Context, channel *v1alpha1.Chan
 		own, err := sealing.Recipient(string(secret.Data[identityKey]))
 		return []string{own}, err
 	}
+	return recipients, nil
+}
+
+// checkRecipients says whom it will seal for, and refuses those that nobody has vouched for, by
+// an identity or by name: whoever may write a Channel may add a recipient, and would be given
+// all that was ever sealed.
+func (r *resealer) checkRecipients(channel string) error {
 	held, err := sealing.Recipients(r.keys.identities.Reveal())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	mine := func(recipient string) bool { return slices.Contains(held, recipient) }
-	if !r.toOthers && !slices.ContainsFunc(recipients, mine) {
-		return nil, fmt.Errorf("none of the identities at hand belongs to spec.sealing.recipients of Channel %s: what is sealed anew could not be read with them. Add the new identity to the file of --identity, or say --to-others", channel.Name)
+	strangers := 0
+	for _, recipient := range r.recipients {
+		how := "its identity is at hand"
+		switch {
+		case slices.Contains(held, recipient):
+		case slices.Contains(r.named, recipient):
+			how = "named, its identity is not at hand"
+		default:
+			how = "its identity is not at hand"
+			strangers++
+		}
+		_, _ = fmt.Fprintf(r.Out, "Recipient %s: %s\n", visible(recipient), how)
 	}
-	return recipients, nil
+	for _, named := range r.named {
+		if !slices.Contains(r.recipients, named) {
+			return fmt.Errorf("--recipient %s: the Channel %s is not sealed for it", named, channel)
+		}
+	}
+	if strangers > 0 {
+		return fmt.Errorf("the identities of some recipients of Channel %s are not at hand, and all that was ever sealed could be read with them: add them to the file of --identity or, where you know whose a recipient is, name it with --recipient (%d of them)",
+			channel, strangers)
+	}
+	return nil
 }
 
 // orders are the names of a Channel's orders.
@@ -258,7 +319,7 @@ func (r *resealer) summary(orders int) error {
 	}
 	_, _ = fmt.Fprintf(r.Out, "%d orders and the Channel's notices: %d bodies %s, %d were so already, %d could not be.\n", orders, r.sealed, did, r.current, r.failed)
 	if r.failed > 0 {
-		return fmt.Errorf("%w: see above", errPartly)
+		return partly(errors.New("see above"))
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -92,7 +93,7 @@ func TestResealAfterRotating(t *testing.T) {
 	if l.order(made[0]).ResourceVersion != before.ResourceVersion {
 		t.Error("a dry run wrote")
 	}
-	d.kubectl("reseal", "main", "--rate", "1000").want(t, exitDone, "4 bodies sealed anew, 1 were so already, 0 could not be")
+	d.kubectl("reseal", "main", "--rate", "1000").want(t, exitDone, recipientOf(t, fresh)+": its identity is at hand", "4 bodies sealed anew, 1 were so already, 0 could not be")
 	for _, order := range []string{made[0], now[0]} {
 		l.opensWith(order, map[string]bool{old: false, fresh: true})
 	}
@@ -136,15 +137,26 @@ func TestResealForOtherRecipients(t *testing.T) {
 		return d.kubectl("reseal", "main", "--rate", "1000", "--identity", d.file(strings.Join(identities, "\n")))
 	}
 	l.setRecipients(secondRecipient, thirdRecipient)
-	reseal(first).want(t, exitFailed, "--to-others")
-	l.opensWith(orders[0], map[string]bool{first: true, second: false})
+	// Nobody is given what was sealed whose identity is not at hand, unless by name.
+	reseal(first).want(t, exitFailed, secondRecipient+": its identity is not at hand", thirdRecipient+": its identity is not at hand", "--recipient (2 of them)")
+	reseal(first, second).want(t, exitFailed, secondRecipient+": its identity is at hand", thirdRecipient+": its identity is not at hand", "--recipient (1 of them)")
+	naming := func(recipients []string, identities ...string) said {
+		args := []string{"reseal", "main", "--rate", "1000", "--identity", d.file(strings.Join(identities, "\n"))}
+		for _, recipient := range recipients {
+			args = append(args, "--recipient", recipient)
+		}
+		return d.kubectl(args...)
+	}
+	naming([]string{secondRecipient}, first).want(t, exitFailed, "--recipient (1 of them)")
+	naming([]string{thirdRecipient, firstRecipient}, first, second).want(t, exitFailed, "is not sealed for it")
+	l.opensWith(orders[0], map[string]bool{first: true, second: false, third: false})
 	d.kubectl("reseal", "main").want(t, exitFailed, "--identity FILE")
 
-	reseal(first, second).want(t, exitDone, "1 bodies sealed anew")
+	naming([]string{thirdRecipient}, first, second).want(t, exitDone, thirdRecipient+": named, its identity is not at hand", "1 bodies sealed anew")
 	l.opensWith(orders[0], map[string]bool{first: false, second: true, third: true})
 	// For whom else it is sealed shows only with their identities: without, it is done again.
 	sealed := l.order(orders[0]).Spec.Notifications[0].Sealed
-	reseal(second).want(t, exitDone, "1 bodies sealed anew")
+	naming([]string{thirdRecipient}, second).want(t, exitDone, "1 bodies sealed anew")
 	if l.order(orders[0]).Spec.Notifications[0].Sealed == sealed {
 		t.Error("not sealed anew")
 	}
@@ -162,7 +174,7 @@ func TestResealForOtherRecipients(t *testing.T) {
 	if l.order(orders[0]).ResourceVersion != before.ResourceVersion {
 		t.Error("written")
 	}
-	d.kubectl("reseal", "main", "--to-others", "--identity", d.file(third)).want(t, exitDone, "1 bodies sealed anew")
+	naming([]string{firstRecipient}, third).want(t, exitDone, "1 bodies sealed anew")
 	l.opensWith(orders[0], map[string]bool{first: true, third: false})
 }
 
@@ -178,6 +190,63 @@ func (m *meddler) Patch(ctx context.Context, object client.Object, patch client.
 		meddle()
 	}
 	return m.Client.Patch(ctx, object, patch, options...)
+}
+
+func recipientOf(t *testing.T, identity string) string {
+	t.Helper()
+	recipient, err := sealing.Recipient(identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return recipient
+}
+
+// Whom a Channel is sealed for may change meanwhile: what was sealed for those before is not done.
+func TestResealSeesThatTheRecipientsChange(t *testing.T) {
+	old, oldRecipient := newIdentity(t)
+	fresh, recipient := newIdentity(t)
+	_, other := newIdentity(t)
+	d := sit(t)
+	body := func(i int) string {
+		return strings.ReplaceAll(sample(t, "fliggy", "push/order-send-code.json"), "9007199254740995", fmt.Sprint(i+1))
+	}
+	for name, test := range map[string]struct {
+		orders int
+		own    bool
+		change func(l *line)
+		sealed int
+		partly bool
+	}{
+		"own":        {1, true, func(l *line) { l.setRecipients(recipient, other) }, 1, true},
+		"a rotation": {1, false, func(l *line) { l.kubectl("rotate", l.name).want(t, exitDone) }, 1, true},
+		"on the way": {progressEvery + 1, false, func(l *line) { l.setRecipients(other) }, progressEvery, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var recipients []string
+			if test.own {
+				recipients = []string{oldRecipient}
+			}
+			l := d.channel(strings.ReplaceAll(name, " ", "-"), v1alpha1.PlatformFliggy, recipients...)
+			for i := range test.orders {
+				l.push("order-status", body(i))
+			}
+			if test.own {
+				l.setRecipients(recipient)
+			} else {
+				l.kubectl("rotate", l.name).want(t, exitDone)
+			}
+			streams, _, _, _ := genericiooptions.NewTestIOStreams()
+			r := &resealer{cluster: &cluster{&meddler{Client: d.Client, meddle: func() { test.change(l) }}, d.namespace},
+				IOStreams: streams, identity: d.file(old + "\n" + fresh), rate: 10_000}
+			err := r.channel(t.Context(), l.name)
+			if err == nil || !strings.Contains(err.Error(), "is sealed for others now") || errors.Is(err, errPartly) != test.partly {
+				t.Errorf("said: %v", err)
+			}
+			if r.sealed != test.sealed {
+				t.Errorf("%d sealed anew, want %d", r.sealed, test.sealed)
+			}
+		})
+	}
 }
 
 // What changes while it is sealed anew is looked at again: nothing newer is written over, and

@@ -45,7 +45,8 @@ func newReveal(flags *genericclioptions.ConfigFlags, streams genericiooptions.IO
 		Long: `Show the voucher codes of an order, in clear: whoever has one can use it.
 
 It takes the right to read the Secret <channel>-sealing or, where the Channel is sealed for
-recipients of its own, the identity of one of them.`,
+recipients of its own, the identity of one of them. Where that Secret may be read, the ids of
+the codes are compared with those that the order lists.`,
 		Example: `  kubectl channel reveal order -n travel fliggy-5002
   kubectl channel reveal order -n travel fliggy-5002 --identity key.txt -o json
   kubectl channel reveal order -n travel fliggy-5002 --raw`,
@@ -88,7 +89,7 @@ func (r *revealer) order(ctx context.Context, name string) error {
 	}
 	found := collect(order, func(n *v1alpha1.Notification) ([]platform.Code, error) {
 		return namedCodes(adapter, order.Spec.OrderID, n, keys.open)
-	})
+	}, r.codeID(ctx, order.Spec.ChannelRef.Name, keys))
 	r.addBrought(ctx, order, found)
 	found.lookForMissing()
 	if r.output == "json" {
@@ -184,7 +185,7 @@ type shownOrder struct {
 	Channel string      `json:"channel"`
 	OrderID string      `json:"orderID"`
 	Codes   []shownCode `json:"codes"`
-	// Missing is what could not be shown; absent if nothing.
+	// Missing is what could not be shown, or is another than it should be; absent if nothing.
 	Missing []trouble `json:"missing,omitempty"`
 }
 

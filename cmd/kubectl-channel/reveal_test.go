@@ -244,6 +244,38 @@ func TestRevealShowsTheRest(t *testing.T) {
 	}
 }
 
+// A body that was put in the place of another, or a list that was changed, does not pass for what
+// was received: the ids tell, where their key may be read. The codes are shown all the same.
+func TestRevealComparesTheIDsOfCodes(t *testing.T) {
+	identity, recipient := newIdentity(t)
+	d := sit(t)
+	for _, l := range []*line{d.channel("main", v1alpha1.PlatformFliggy), d.channel("own", v1alpha1.PlatformFliggy, recipient)} {
+		orders, _ := l.push("order-status", sample(t, "fliggy", "push/order-send-code.json"))
+		reveal := func() said { return l.kubectl("reveal", "order", orders[0], "--identity", d.file(identity)) }
+		reveal().want(t, exitDone, "A1B2C3D4E5")
+		order := l.order(orders[0])
+		forged, err := l.account.Sealer.Seal([]byte(strings.ReplaceAll(sample(t, "fliggy", "push/order-send-code.json"), "A1B2C3D4E5", "FORGED0001")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		order.Spec.Notifications[0].Sealed = forged
+		order.ObjectMeta = metav1.ObjectMeta{Namespace: l.namespace, Name: orders[0] + "-forged"}
+		if err := l.Create(t.Context(), order); err != nil {
+			t.Fatal(err)
+		}
+		orders[0] = order.Name
+		reveal().want(t, exitPartly, "FORGED0001", "9007199254740997", "notification m-2: 1 of the codes that it holds have other ids than it names")
+
+		// Without the key nothing can be said.
+		secret := l.secret()
+		delete(secret.Data, "code-id.key")
+		if err := l.Update(t.Context(), secret); err != nil {
+			t.Fatal(err)
+		}
+		reveal().want(t, exitDone, "FORGED0001")
+	}
+}
+
 func TestRevealWithRecipientsOfOnesOwn(t *testing.T) {
 	identity, recipient := newIdentity(t)
 	wrong, _ := newIdentity(t)
@@ -341,8 +373,9 @@ func TestRevealShowsCodesMadeElsewhere(t *testing.T) {
 	order := &v1alpha1.OrderVoucher{ObjectMeta: metav1.ObjectMeta{Namespace: l.namespace, Name: "main-1"}, Spec: v1alpha1.OrderVoucherSpec{
 		ChannelRef: v1alpha1.ChannelReference{Name: "main"}, OrderID: "1", CodesSecretRef: &v1alpha1.SecretReference{Name: "brought"},
 		Notifications: []v1alpha1.Notification{{ID: "spi", Type: v1alpha1.NotificationCodesRequested, PlatformType: "issue_codes",
-			ReceivedAt: metav1.NowMicro(), Codes: []v1alpha1.Code{{ID: "h1:1", Hint: "7•••", Ref: "c-1"}, {ID: "h1:2", Hint: "7•••", Ref: "c-2"}}}}}}
+			ReceivedAt: metav1.NowMicro()}}}}
 	l.serve()
+	order.Spec.Notifications[0].Codes = l.account.Mask([]platform.Code{{ID: "c-1"}, {ID: "c-2"}})
 	sealed, err := l.account.Sealer.Seal([]byte(`{"order_id":"1","certificates":[{"certificate_id":"c-1"},{"certificate_id":"c-2"}]}`))
 	if err != nil {
 		t.Fatal(err)

@@ -58,8 +58,10 @@ type origin struct {
 	Name      string      `json:"name"`
 	UID       types.UID   `json:"uid"`
 	Created   metav1.Time `json:"created"`
-	// Spec of the Channel; it names the recipients also where the Channel names none.
+	// Spec of the Channel, as it says it.
 	Spec v1alpha1.ChannelSpec `json:"spec"`
+	// Recipients that were sealed for, also where the Channel names none.
+	Recipients []string `json:"recipients,omitempty"`
 	// Secrets are keys and values by a Secret's name; empty for a Channel that could never
 	// be loaded.
 	Secrets map[string]map[string][]byte `json:"secrets,omitempty"`

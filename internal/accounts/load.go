@@ -105,12 +105,19 @@ func (r *Registry) addSealer(ctx context.Context, channel *v1alpha1.Channel, fro
 		account.Problem = &Problem{v1alpha1.ReasonSealingInvalid, problem.Error()}
 		account.Unreadable = problem
 	} else {
-		r.rememberKeys(client.ObjectKeyFromObject(channel), map[string][]byte{
-			identityKey: secret.Data[identityKey], codeIDKey: secret.Data[codeIDKey]})
+		keys := map[string][]byte{codeIDKey: secret.Data[codeIDKey]}
+		if needsIdentity(channel) {
+			keys[identityKey] = secret.Data[identityKey]
+		}
+		r.rememberKeys(client.ObjectKeyFromObject(channel), keys)
 	}
 	account.Sealer = sealer
 	return nil
 }
+
+// needsIdentity: a Channel with recipients of its own needs none, and whoever removes it there
+// means it.
+func needsIdentity(channel *v1alpha1.Channel) bool { return len(channel.Spec.Sealing.Recipients) == 0 }
 
 // newSealer makes the sealer from a Channel's recipients, or, without any, from the first
 // identity in the sealing Secret: those below it only open. Its errors are somebody's to mend.
@@ -138,7 +145,7 @@ func (r *Registry) sealingSecret(ctx context.Context, channel *v1alpha1.Channel,
 	if apierrors.IsNotFound(err) {
 		secret = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name,
 			Labels: map[string]string{v1alpha1.LabelChannel: channel.Name}}}
-		if err := addMissingKeys(secret, known, len(channel.Spec.Sealing.Recipients) == 0); err != nil {
+		if err := addMissingKeys(secret, known, needsIdentity(channel)); err != nil {
 			return nil, err
 		}
 		// Another replica may be first: then its keys are the keys, and the next look reads them.
@@ -151,7 +158,7 @@ func (r *Registry) sealingSecret(ctx context.Context, channel *v1alpha1.Channel,
 		return nil, fmt.Errorf("read Secret %s: %w", key, err)
 	}
 	before := secret.DeepCopy()
-	if err := addMissingKeys(secret, known, len(channel.Spec.Sealing.Recipients) == 0); err != nil {
+	if err := addMissingKeys(secret, known, needsIdentity(channel)); err != nil {
 		return nil, err
 	}
 	if len(secret.Data) == len(before.Data) {
@@ -165,13 +172,14 @@ func (r *Registry) sealingSecret(ctx context.Context, channel *v1alpha1.Channel,
 }
 
 // addMissingKeys never replaces a key: what was sealed and hashed with it would be lost.
-// For the same reason a key that is gone, and that this process has known, comes back.
+// For the same reason a key that is gone, and that this process has known, comes back; but no
+// identity where none is needed.
 func addMissingKeys(secret *corev1.Secret, known map[string][]byte, withIdentity bool) error {
 	if secret.Data == nil {
 		secret.Data = map[string][]byte{}
 	}
 	for name, key := range known {
-		if _, there := secret.Data[name]; !there && len(key) > 0 {
+		if _, there := secret.Data[name]; !there && len(key) > 0 && (withIdentity || name != identityKey) {
 			secret.Data[name] = key
 		}
 	}

@@ -241,7 +241,13 @@ func (r *Registry) Load(ctx context.Context, channel *v1alpha1.Channel) error {
 // receivesAs reports whether pushes are received by what a Channel says now of receiving.
 func (e *entry) receivesAs(channel *v1alpha1.Channel) bool {
 	return e.account != nil && e.account.Unreadable == nil && e.origin != nil &&
-		equality.Semantic.DeepEqual(e.origin.Spec.Receive, channel.Spec.Receive)
+		equality.Semantic.DeepEqual(receiving(e.origin.Spec), receiving(channel.Spec))
+}
+
+// receiving is a spec without what only asking heeds.
+func receiving(spec v1alpha1.ChannelSpec) v1alpha1.ChannelSpec {
+	spec.Endpoint, spec.Products, spec.Limits, spec.Suspend = "", v1alpha1.ChannelProducts{}, v1alpha1.ChannelLimits{}, false
+	return spec
 }
 
 // takeTurn waits until no other load of the Channel is under way, and keeps others waiting

@@ -59,7 +59,7 @@ func originOf(channel *v1alpha1.Channel, account *Account, from *source) *origin
 	o := &origin{Namespace: channel.Namespace, Name: channel.Name, UID: channel.UID, Created: channel.CreationTimestamp,
 		Spec: *channel.Spec.DeepCopy(), Secrets: from.taken}
 	if account.Sealer != nil {
-		o.Spec.Sealing.Recipients = account.Sealer.Recipients()
+		o.Recipients = account.Sealer.Recipients()
 	}
 	for _, secret := range o.Secrets {
 		delete(secret, identityKey)
@@ -67,9 +67,14 @@ func originOf(channel *v1alpha1.Channel, account *Account, from *source) *origin
 	return o
 }
 
+// channel is the Channel, with the recipients that were sealed for: the identity is not there.
 func (o *origin) channel() *v1alpha1.Channel {
-	return &v1alpha1.Channel{Spec: o.Spec, ObjectMeta: metav1.ObjectMeta{
+	channel := &v1alpha1.Channel{Spec: *o.Spec.DeepCopy(), ObjectMeta: metav1.ObjectMeta{
 		Namespace: o.Namespace, Name: o.Name, UID: o.UID, CreationTimestamp: o.Created}}
+	if len(o.Recipients) > 0 {
+		channel.Spec.Sealing.Recipients = o.Recipients
+	}
+	return channel
 }
 
 // Get reads a Secret as it was when the account was made.

@@ -238,6 +238,53 @@ func TestOwnRecipients(t *testing.T) {
 	}
 }
 
+// Whoever moves to recipients of their own, and takes the identity away, does not get it back:
+// not at once, and not when they move back.
+func TestIdentityThatIsTakenAwayStaysAway(t *testing.T) {
+	p := open(t)
+	channel := p.channel("main")
+	p.load(channel)
+	was := string(p.sealing("main").Data[identityKey])
+	set := func(identity string) {
+		t.Helper()
+		secret := p.sealing("main")
+		delete(secret.Data, identityKey)
+		if identity != "" {
+			secret.Data[identityKey] = []byte(identity)
+		}
+		if err := p.api.Update(t.Context(), secret); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, recipient := identity(t)
+	channel.Spec.Sealing.Recipients = []string{recipient}
+	set("")
+	p.load(channel)
+	if _, there := p.sealing("main").Data[identityKey]; there {
+		t.Error("the identity is back")
+	}
+	set(was) // seen, and not needed
+	p.load(channel)
+	set("")
+	channel.Spec.Sealing.Recipients = nil
+	p.load(channel)
+	if now := string(p.sealing("main").Data[identityKey]); now == "" || now == was {
+		t.Error("not another identity")
+	}
+}
+
+// The key of the codes' ids comes back whatever seals.
+func TestCodeKeyComesBackWithOwnRecipients(t *testing.T) {
+	p := open(t)
+	_, recipient := identity(t)
+	channel := p.channel("main", withRecipients(recipient))
+	before := codeID(p.load(channel))
+	p.delete(p.sealing("main"))
+	if codeID(p.load(channel)) != before {
+		t.Error("the same code has another id")
+	}
+}
+
 func TestUnusableSealingStopsReceiving(t *testing.T) {
 	good, recipient := identity(t)
 	short := base64.StdEncoding.EncodeToString([]byte(planted))
@@ -256,6 +303,7 @@ func TestUnusableSealingStopsReceiving(t *testing.T) {
 		"short code key":        {map[string]string{identityKey: good, codeIDKey: short}, nil, "bytes"},
 		"empty code key":        {map[string]string{identityKey: good, codeIDKey: ""}, nil, "bytes"},
 		"no recipient":          {map[string]string{}, []func(*v1alpha1.Channel){withRecipients("age1notarecipient")}, "recipient"},
+		"of low order":          {map[string]string{}, []func(*v1alpha1.Channel){withRecipients("age1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq5cu47z")}, "low order"},
 		"one good recipient":    {map[string]string{}, []func(*v1alpha1.Channel){withRecipients(recipient, "age1"+recipient[4:len(recipient)-1])}, "recipient"},
 	} {
 		t.Run(name, func(t *testing.T) {

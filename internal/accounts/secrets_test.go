@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/metadata"
@@ -194,6 +195,66 @@ func TestSecretsThatMayNotBeRead(t *testing.T) {
 	})
 	if now := p.sealing("main").Data; fmt.Sprint(now) != fmt.Sprint(keys) {
 		t.Error("the keys are others")
+	}
+}
+
+// forbids has all reads of Secrets refused, as where the rights are missing; without it none is.
+func (p *place) forbids(all bool) {
+	p.reader.mu.Lock()
+	defer p.reader.mu.Unlock()
+	p.reader.stale = nil
+	if all {
+		p.reader.stale = func(key client.ObjectKey, o client.Object) (bool, error) {
+			_, is := o.(*corev1.Secret)
+			return is, apierrors.NewForbidden(corev1.Resource("secrets"), key.Name, errors.New("no rights"))
+		}
+	}
+}
+
+// While the rights are missing, what was read before counts for what the Channel said then, and for
+// no other word of it that bears on receiving.
+func TestWhatIsReceivedByWithoutRights(t *testing.T) {
+	_, recipient := identity(t)
+	for name, test := range map[string]struct {
+		change func(*v1alpha1.ChannelSpec)
+		goesOn bool
+	}{
+		"nothing":         {func(*v1alpha1.ChannelSpec) {}, true},
+		"suspended":       {func(s *v1alpha1.ChannelSpec) { s.Suspend = true }, true},
+		"other limits":    {func(s *v1alpha1.ChannelSpec) { s.Limits.Burst = ptr.To[int32](7) }, true},
+		"a network":       {func(s *v1alpha1.ChannelSpec) { s.Receive.AllowedCIDRs = []string{"203.0.113.0/24"} }, false},
+		"recipients":      {func(s *v1alpha1.ChannelSpec) { s.Sealing.Recipients = []string{recipient} }, false},
+		"the credentials": {func(s *v1alpha1.ChannelSpec) { s.CredentialsRef.Name = "others" }, false},
+		"legacy signs":    {func(s *v1alpha1.ChannelSpec) { s.Douyin = &v1alpha1.DouyinChannel{AllowLegacySign: true} }, false},
+		"its own block":   {func(s *v1alpha1.ChannelSpec) { s.SCTT = &v1alpha1.SCTTChannel{Currency: "CNY"} }, false},
+	} {
+		for _, restored := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, restored %v", name, restored), func(t *testing.T) {
+				k := openKept(t)
+				channel := k.channel("main")
+				stop := k.runs()
+				k.until("ready", k.Ready)
+				stop()
+				if restored {
+					k.restored()
+					k.back()
+				}
+				k.forbids(true)
+				changed := channel.DeepCopy()
+				test.change(&changed.Spec)
+				changed.Generation++ // as if it were the newest
+				if err := k.Load(t.Context(), changed); err != nil {
+					t.Fatal(err)
+				}
+				if !test.goesOn {
+					k.locked(client.ObjectKeyFromObject(channel))
+				} else if account, err := k.ByName(client.ObjectKeyFromObject(channel)); err != nil || account.Sealer == nil || account.Client != nil {
+					t.Errorf("received by %+v, %v", account, err)
+				}
+				k.forbids(false)
+				k.load(channel)
+			})
+		}
 	}
 }
 

@@ -46,7 +46,8 @@ type Sealer struct {
 	codeKey    []byte
 }
 
-// NewSealer makes a Sealer for age recipients ("age1…") and a key for code ids.
+// NewSealer makes a Sealer for age recipients ("age1…") and a key for code ids. It seals once
+// to see that it can: recipients that are good each by itself may not go together.
 func NewSealer(recipients []string, codeKey []byte) (*Sealer, error) {
 	if len(recipients) == 0 {
 		return nil, errors.New("no sealing recipient")
@@ -62,6 +63,9 @@ func NewSealer(recipients []string, codeKey []byte) (*Sealer, error) {
 		if parsed[i], err = quick(recipient); err != nil {
 			return nil, fmt.Errorf("sealing recipients: %w", err)
 		}
+	}
+	if _, err := seal(nil, parsed); err != nil {
+		return nil, fmt.Errorf("sealing recipients: %w", err)
 	}
 	return &Sealer{names: slices.Clone(recipients), recipients: parsed, codeKey: codeKey}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"filippo.io/age"
 	"pgregory.net/rapid"
 
 	"github.com/laidoulaile/channel-operator/internal/sealing"
@@ -121,13 +122,23 @@ func TestSecretShowsNothingHoweverItIsPrinted(t *testing.T) {
 
 func TestSealerRefusesWhatItCannotUse(t *testing.T) {
 	key := sealing.NewCodeKey()
-	for name, recipients := range map[string][]string{"none": nil, "nonsense": {"age1nonsense"}} {
-		if _, err := sealing.NewSealer(recipients, key); err == nil {
+	_, identity := newSealer(t)
+	recipients, _ := sealing.Recipients(identity)
+	hybrid, err := age.GenerateHybridIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, unusable := range map[string][]string{
+		"none":          nil,
+		"nonsense":      {"age1nonsense"},
+		"kinds mixed":   {recipients[0], hybrid.Recipient().String()},
+		"of low order":  {"age1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq5cu47z"},                // 0
+		"and one other": {recipients[0], "age1qyqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqj7vrya"}, // 1
+	} {
+		if _, err := sealing.NewSealer(unusable, key); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	_, identity := newSealer(t)
-	recipients, _ := sealing.Recipients(identity)
 	if _, err := sealing.NewSealer(recipients, key[:8]); err == nil {
 		t.Error("a short key for code ids was accepted")
 	}
