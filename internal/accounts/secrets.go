@@ -168,9 +168,10 @@ func (a *Account) locked() bool {
 }
 
 // lockedToo is an account whose Secrets may not be read any more. It goes on receiving by what
-// was read before: an API server that has just started may know no rights yet.
+// was read before: an API server that has just started may know no rights yet. As if it were
+// restored it refuses nothing for good, for its Secrets may have changed since.
 func (a *Account) lockedToo(why *Problem) *Account {
 	kept := *a
-	kept.Client, kept.Problem = nil, why
+	kept.Client, kept.Problem, kept.Restored = nil, why, true
 	return &kept
 }

@@ -176,7 +176,7 @@ func TestSecretsThatMayNotBeRead(t *testing.T) {
 		}
 		return p.Asking(name).Problem != nil
 	})
-	if account, err := p.ByName(name); err != nil || account.Sealer == nil || account.Client != nil || p.Asking(name).Problem.Reason != v1alpha1.ReasonSecretsForbidden {
+	if account, err := p.ByName(name); err != nil || account.Sealer == nil || account.Client != nil || !account.Restored || p.Asking(name).Problem.Reason != v1alpha1.ReasonSecretsForbidden {
 		t.Errorf("received by %+v, %v", account, err)
 	}
 	narrow := channel.DeepCopy()
