@@ -22,13 +22,13 @@ const (
 
 var errStoodStill = errors.New("the process stood still, so that another replica may lead since")
 
-// statusClient is the manager's client. Where one of several replicas leads, it writes a status
-// only if the process is sure that it does.
+// statusClient is the manager's client. Where one of several replicas leads, it writes a status,
+// and deletes, only if the process is sure that it does.
 func statusClient(mgr ctrl.Manager, elected bool) (client.Client, error) {
 	if !elected {
 		return mgr.GetClient(), nil
 	}
-	leader := &leading{}
+	leader := newLeading()
 	return leader.client(mgr.GetClient()), mgr.Add(leader)
 }
 
@@ -36,19 +36,29 @@ func statusClient(mgr ctrl.Manager, elected bool) (client.Client, error) {
 // got no processor, has lost its lease without hearing of it; what it is about to write a
 // moment later is of long ago.
 type leading struct {
-	mu   sync.Mutex
-	last time.Time
-	over bool
+	// wall is the time of day. The clock that time.Now measures spans with may stand still while a
+	// guest is suspended; this one is put right when it goes on. Where it jumps ahead for another
+	// reason, that ends the leader once, and another leads.
+	wall func() time.Time
+
+	mu             sync.Mutex
+	last, lastWall time.Time
+	over           bool
 }
+
+func newLeading() *leading { return &leading{wall: timeOfDay} }
+
+// timeOfDay is now, without what would measure a span by the other clock.
+func timeOfDay() time.Time { return time.Now().Round(0) }
 
 // sure reports whether the process never stood still for long since it led. Once it did, it is
 // never sure again.
 func (l *leading) sure() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
-	l.over = l.over || !l.last.IsZero() && now.Sub(l.last) > longestPause
-	l.last = now
+	now, wall := time.Now(), l.wall()
+	l.over = l.over || !l.last.IsZero() && max(now.Sub(l.last), wall.Sub(l.lastWall)) > longestPause
+	l.last, l.lastWall = now, wall
 	return !l.over
 }
 
@@ -66,12 +76,19 @@ func (l *leading) Start(ctx context.Context) error {
 	return errStoodStill
 }
 
-// client writes no status unless the process is sure that it leads.
+// client writes no status, and deletes nothing, unless the process is sure that it leads.
 func (l *leading) client(c client.Client) client.Client { return leadersClient{c, l} }
 
 type leadersClient struct {
 	client.Client
 	leading *leading
+}
+
+func (c leadersClient) Delete(ctx context.Context, object client.Object, opts ...client.DeleteOption) error {
+	if !c.leading.sure() {
+		return errStoodStill
+	}
+	return c.Client.Delete(ctx, object, opts...)
 }
 
 func (c leadersClient) Status() client.SubResourceWriter {

@@ -11,19 +11,24 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// writes counts the statuses that are written.
+// writes counts the statuses that are written, and what is deleted.
 type writes struct {
 	client.SubResourceWriter
 	n int
 }
 
-// statusOnly is a client that has nothing but statuses.
+// statusOnly is a client that has nothing but statuses, and deletes.
 type statusOnly struct {
 	client.Client
-	statuses client.SubResourceWriter
+	statuses *writes
 }
 
 func (c statusOnly) Status() client.SubResourceWriter { return c.statuses }
+
+func (c statusOnly) Delete(context.Context, client.Object, ...client.DeleteOption) error {
+	c.statuses.n++
+	return nil
+}
 
 func (w *writes) Apply(context.Context, runtime.ApplyConfiguration, ...client.SubResourceApplyOption) error {
 	w.n++
@@ -32,7 +37,7 @@ func (w *writes) Apply(context.Context, runtime.ApplyConfiguration, ...client.Su
 
 func TestALeaderThatStoodStillWritesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, w := &leading{}, &writes{}
+		l, w := newLeading(), &writes{}
 		c := l.client(statusOnly{statuses: w})
 		for range 3 {
 			time.Sleep(longestPause)
@@ -45,6 +50,9 @@ func TestALeaderThatStoodStillWritesNothing(t *testing.T) {
 			if err := c.Status().Apply(t.Context(), nil); !errors.Is(err, errStoodStill) {
 				t.Errorf("written: %v", err)
 			}
+			if err := c.Delete(t.Context(), nil); !errors.Is(err, errStoodStill) {
+				t.Errorf("deleted: %v", err)
+			}
 		}
 		if err := l.Start(t.Context()); !errors.Is(err, errStoodStill) || w.n != 3 {
 			t.Errorf("it goes on: %v; %d writes", err, w.n)
@@ -52,9 +60,33 @@ func TestALeaderThatStoodStillWritesNothing(t *testing.T) {
 	})
 }
 
+// A suspended guest's clock for spans may stand still: then the time of day tells. That goes back
+// now and then, by little or much, and says nothing then.
+func TestALeaderThatWasSuspendedWritesNothing(t *testing.T) {
+	l, w := newLeading(), &writes{}
+	c, wall := l.client(statusOnly{statuses: w}), timeOfDay()
+	l.wall = func() time.Time { return wall }
+	for _, step := range []time.Duration{0, longestPause, -time.Hour, longestPause} {
+		wall = wall.Add(step)
+		if err := errors.Join(c.Status().Apply(t.Context(), nil), c.Delete(t.Context(), nil)); err != nil {
+			t.Fatalf("%s later: %v", step, err)
+		}
+	}
+	wall = wall.Add(longestPause + 1)
+	if err := c.Delete(t.Context(), nil); !errors.Is(err, errStoodStill) {
+		t.Errorf("deleted: %v", err)
+	}
+	if err := c.Status().Apply(t.Context(), nil); !errors.Is(err, errStoodStill) || w.n != 8 {
+		t.Errorf("written: %v; %d writes", err, w.n)
+	}
+	if now := timeOfDay(); now != now.Round(0) {
+		t.Errorf("%s measures spans by the clock that may stand still", now)
+	}
+}
+
 func TestALeaderThatIsIdleGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &leading{}
+		l := newLeading()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		if err := l.Start(ctx); err != nil || !l.sure() {

@@ -21,6 +21,7 @@ import (
 	"github.com/laidoulaile/channel-operator/internal/accounts"
 	"github.com/laidoulaile/channel-operator/internal/conditions"
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/unproven"
 )
 
 // This file tells of the objects that only pushes named whose sender nothing proves, and
@@ -30,7 +31,9 @@ const (
 	// defaultUnknownTTL is spec.receive.unknownObjects.ttl where it is not set.
 	defaultUnknownTTL = 24 * time.Hour
 	// leastDenials is how often this process must have heard from the platform that it does
-	// not know an object before that is deleted, and denialGap what lies between at the least.
+	// not know an object before that is deleted, and denialGap what lies between at the least,
+	// and between the last push and the deletion: a platform may know a thing a little later
+	// than it pushes it.
 	leastDenials = 3
 	denialGap    = 10 * time.Minute
 	// unknownEvery is how often it is looked whether a Channel says what there is now.
@@ -45,15 +48,15 @@ type Unknowns interface {
 
 // stray is an object as far as its deletion depends on it.
 type stray struct {
-	// marked: only unproven pushes named it. touched: somebody set something of it that no
-	// push sets. confirmed: the platform has known it.
+	// marked: unproven pushes made it, and nobody else has named it. touched: somebody set
+	// something of it that no push sets. confirmed: the platform has known it.
 	marked, touched, confirmed bool
-	// lastWord is when it was made, or when something was last pushed about it.
-	lastWord time.Time
+	// made is when, and lastWord when something was last pushed about it.
+	made, lastWord time.Time
 	// denied: in this look the platform said plainly that it does not know it. denials is how
-	// often it has.
+	// often it has, and since when.
 	denied  bool
-	denials int
+	denials denial
 	strayTerms
 }
 
@@ -85,21 +88,29 @@ func decideStray(s stray, now time.Time) (remove bool, look time.Duration) {
 	if !s.marked || s.touched || s.confirmed || !s.denied || !s.ready {
 		return false, 0
 	}
-	left := s.lastWord.Add(s.ttl).Sub(now)
-	switch {
+	switch left := s.left(now); {
 	case left > 0:
 		return false, left
-	case s.denials < leastDenials:
+	case s.denials.times < leastDenials:
 		return false, denialGap
 	}
 	return true, 0
 }
 
+// left is how long it stays for the sake of time. Pushes do not renew that: they are as unproven
+// as the object. One that came just now only has the platform asked again before, and no more
+// often than until twice the time is over.
+func (s *stray) left(now time.Time) time.Duration {
+	known := min(now.Sub(s.made), now.Sub(s.denials.first))
+	return max(s.ttl-known, min(denialGap-now.Sub(s.lastWord), 2*s.ttl-known))
+}
+
 func strayProduct(ps *v1alpha1.ProductSync) stray {
 	s := stray{
-		marked:    ps.Labels[v1alpha1.LabelUnproven] != "",
+		marked:    unproven.Marked(ps),
 		touched:   touched(ps) || ps.Spec.Suspend || ps.Spec.ResyncInterval != nil,
 		confirmed: ps.Status.FetchedAt != nil,
+		made:      ps.CreationTimestamp.Time,
 		lastWord:  ps.CreationTimestamp.Time,
 	}
 	observed := ps.Status.Observed
@@ -113,10 +124,11 @@ func strayProduct(ps *v1alpha1.ProductSync) stray {
 
 func strayOrder(ov *v1alpha1.OrderVoucher) stray {
 	return stray{
-		marked: ov.Labels[v1alpha1.LabelUnproven] != "",
+		marked: unproven.Marked(ov),
 		touched: touched(ov) || ov.Spec.Suspend || ov.Spec.CodesSecretRef != nil || len(ov.Spec.RefundDecisions) > 0 ||
 			len(ov.Status.Answers) > 0,
 		confirmed: ov.Status.Confirmed != nil,
+		made:      ov.CreationTimestamp.Time,
 		lastWord:  newestReceived(ov),
 	}
 }
@@ -151,25 +163,28 @@ func isDenial(err error) bool {
 type denials struct{ of sync.Map } // types.NamespacedName → denial
 
 type denial struct {
-	times int
-	last  time.Time
+	times       int
+	first, last time.Time
 }
 
 // hear notes what came of a look; what was not answered changes nothing.
-func (d *denials) hear(key types.NamespacedName, err error, now time.Time) int {
+func (d *denials) hear(key types.NamespacedName, err error, now time.Time) denial {
 	var before denial
 	if found, ok := d.of.Load(key); ok {
 		before = found.(denial)
 	}
 	switch {
 	case isDenial(err) && (before.times == 0 || now.Sub(before.last) >= denialGap):
-		before = denial{before.times + 1, now}
+		if before.times == 0 {
+			before.first = now
+		}
+		before.times, before.last = before.times+1, now
 		d.of.Store(key, before)
 	case !isDenial(err) && answered(err):
 		d.of.Delete(key)
-		return 0
+		return denial{}
 	}
-	return before.times
+	return before
 }
 
 // dismiss deletes an object if it is time: exactly as it was when the platform was asked for
@@ -188,7 +203,7 @@ func dismiss(ctx context.Context, c client.Client, object client.Object, channel
 	}
 	unknownRemoved.WithLabelValues(object.GetNamespace() + "/" + channel).Inc()
 	ctrl.LoggerFrom(ctx).Info("deleted an object that only pushes named whose sender nothing proves, and that the platform does not know",
-		"channel", channel, "lastWord", s.lastWord, "denials", s.denials)
+		"channel", channel, "lastWord", s.lastWord, "denials", s.denials.times, "deniedSince", s.denials.first)
 	return true, 0, nil
 }
 
@@ -236,7 +251,7 @@ func unknownRisk(channel *v1alpha1.Channel, count *unknownCount) *conditions.Ris
 	case count.notFound > 0:
 		return &conditions.Risk{Reason: v1alpha1.ReasonPushedUnproven, Message: fmt.Sprintf(
 			"pushes whose sender nothing proves named products and orders that the platform does not know, at least %d; "+
-				"each is deleted %s after the last push about it; set spec.receive.tokenSecretRef", coarse(count.notFound), unknownTTL(channel))}
+				"each is deleted when the platform goes on not to know it for %s; set spec.receive.tokenSecretRef", coarse(count.notFound), unknownTTL(channel))}
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/laidoulaile/channel-operator/internal/accounts"
 	"github.com/laidoulaile/channel-operator/internal/conditions"
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/unproven"
 )
 
 // bound is how many unknown objects a Channel may have here.
@@ -53,14 +54,14 @@ func (s *stack) holder(p v1alpha1.Platform, id string) *accounts.Account {
 }
 
 // claim has the ledger record a push about a product or an order, proven or not.
-func (s *stack) claim(of *accounts.Account, unproven bool, event platform.Event) (platform.Outcome, error) {
-	return s.book.Record(s.Context(), of, platform.Push{Body: []byte("{}"), ReceivedAt: s.now(), Unproven: unproven}, []platform.Event{event})
+func (s *stack) claim(of *accounts.Account, doubtful bool, event platform.Event) (platform.Outcome, error) {
+	return s.book.Record(s.Context(), of, platform.Push{Body: []byte("{}"), ReceivedAt: s.now(), Unproven: doubtful}, []platform.Event{event})
 }
 
 // claimed is claim of what must be recorded.
-func (s *stack) claimed(of *accounts.Account, unproven bool, event platform.Event) {
+func (s *stack) claimed(of *accounts.Account, doubtful bool, event platform.Event) {
 	s.Helper()
-	if outcome, err := s.claim(of, unproven, event); err != nil || outcome != platform.OutcomeRecorded {
+	if outcome, err := s.claim(of, doubtful, event); err != nil || outcome != platform.OutcomeRecorded {
 		s.Fatalf("recorded: %s, %v", outcome, err)
 	}
 }
@@ -161,11 +162,16 @@ func (s *stack) look(object client.Object, request string) {
 // not Ready; the look that deletes comes after it.
 func (s *stack) deny() {
 	s.Helper()
+	s.denyOften()
+	s.ahead.Add(int64(defaultUnknownTTL))
+}
+
+func (s *stack) denyOften() {
+	s.Helper()
 	for i := range leastDenials {
 		s.lookAll(fmt.Sprint("denied ", i))
 		s.ahead.Add(int64(denialGap + time.Second))
 	}
-	s.ahead.Add(int64(defaultUnknownTTL))
 }
 
 // The whole protection: a forger fills no more than the bound, the Channel says so, what is
@@ -264,6 +270,48 @@ func TestWhatIsProvenOrTouchedIsKept(t *testing.T) {
 	get[v1alpha1.ProductSync](s, "ch-92")
 }
 
+// What somebody restores has its old label and no status: it may have been confirmed before. It is
+// kept, and takes no room.
+func TestWhatIsRestoredIsKept(t *testing.T) {
+	s := forgeable(t)
+	meta := func(name string) metav1.ObjectMeta {
+		return metav1.ObjectMeta{Namespace: s.namespace, Name: name, Labels: map[string]string{
+			v1alpha1.LabelChannel: "ch", v1alpha1.LabelPlatform: "Fliggy", v1alpha1.LabelUnproven: unproven.Label(time.Now().Add(-time.Hour))}}
+	}
+	of := v1alpha1.ChannelReference{Name: "ch"}
+	must(t, s.api.Create(t.Context(), &v1alpha1.ProductSync{ObjectMeta: meta("ch-94"), Spec: v1alpha1.ProductSyncSpec{ChannelRef: of, ProductID: "94"}}))
+	must(t, s.api.Create(t.Context(), &v1alpha1.OrderVoucher{ObjectMeta: meta("ch-95"), Spec: v1alpha1.OrderVoucherSpec{ChannelRef: of, OrderID: "95",
+		Notifications: []v1alpha1.Notification{{ID: "m-1", Type: v1alpha1.NotificationStatusChanged, PlatformType: "T", ReceivedAt: metav1.NowMicro(), Sealed: "x"}}}}))
+	productIs(s, "ch-94", v1alpha1.ReasonNotFound)
+	orderIs(s, "ch-95", v1alpha1.ReasonNotFound)
+	s.deny()
+	s.lookAll("the last")
+	if n := len(s.objects()); n != 2 {
+		t.Errorf("%d objects are there", n)
+	}
+	s.counted("ch", 0)
+}
+
+// Whoever pushes about it again and again keeps nothing: the time counts from the first denial.
+func TestUnprovenPushesRenewNothing(t *testing.T) {
+	s := forgeable(t)
+	of := s.holder(v1alpha1.PlatformFliggy, account)
+	s.claimed(of, true, orderOf("96"))
+	orderIs(s, "ch-96", v1alpha1.ReasonNotFound)
+	s.denyOften()
+	s.ahead.Add(int64(defaultUnknownTTL - time.Hour))
+	s.claimed(of, true, orderOf("96"))
+	s.lookAll("too early")
+	if n := len(s.objects()); n != 1 {
+		t.Errorf("%d objects are there, an hour before", n)
+	}
+	s.ahead.Add(int64(time.Hour))
+	s.lookAll("the last")
+	if n := len(s.objects()); n != 0 {
+		t.Errorf("%d objects are there", n)
+	}
+}
+
 // A push that arrives when the platform was asked already, and the object is about to be
 // deleted, keeps it.
 func TestPushBetweenLookAndDeletionKeepsTheObject(t *testing.T) {
@@ -312,7 +360,8 @@ var (
 // Only what all speaks against is deleted; each single doubt keeps it.
 func TestEachDoubtKeepsAStray(t *testing.T) {
 	doomed := func() stray {
-		return stray{marked: true, lastWord: midday, denied: true, denials: leastDenials, strayTerms: strayTerms{ready: true, ttl: time.Hour}}
+		return stray{marked: true, made: midday, lastWord: midday, denied: true, denials: denial{times: leastDenials, first: midday},
+			strayTerms: strayTerms{ready: true, ttl: time.Hour}}
 	}
 	later := midday.Add(time.Hour)
 	if remove, _ := decideStray(doomed(), later); !remove {
@@ -327,8 +376,10 @@ func TestEachDoubtKeepsAStray(t *testing.T) {
 		"known once":                           {func(s *stray) { s.confirmed = true }, 0},
 		"no plain denial":                      {func(s *stray) { s.denied = false }, 0},
 		"the Channel does not work":            {func(s *stray) { s.ready = false }, 0},
-		"denied too seldom":                    {func(s *stray) { s.denials-- }, denialGap},
-		"pushed about lately":                  {func(s *stray) { s.lastWord = s.lastWord.Add(time.Minute) }, time.Minute},
+		"denied too seldom":                    {func(s *stray) { s.denials.times-- }, denialGap},
+		"made lately":                          {func(s *stray) { s.made = s.made.Add(time.Minute) }, time.Minute},
+		"denied only lately":                   {func(s *stray) { s.denials.first = midday.Add(2 * time.Minute) }, 2 * time.Minute},
+		"pushed about a moment ago":            {func(s *stray) { s.lastWord = later.Add(-time.Minute) }, denialGap - time.Minute},
 	} {
 		s := doomed()
 		test.doubt(&s)
@@ -338,10 +389,29 @@ func TestEachDoubtKeepsAStray(t *testing.T) {
 	}
 }
 
+// A push has the platform asked again before the deletion, but none puts that off for ever.
+func TestPushesPutADeletionOffForAWhile(t *testing.T) {
+	s := stray{marked: true, made: midday, denied: true, denials: denial{times: leastDenials, first: midday}, strayTerms: strayTerms{ready: true, ttl: time.Hour}}
+	for _, test := range []struct {
+		now, pushed time.Duration
+		look        time.Duration
+	}{
+		{now: time.Hour, pushed: time.Hour - denialGap},
+		{now: time.Hour, pushed: time.Hour, look: denialGap},
+		{now: 2*time.Hour - time.Minute, pushed: 2*time.Hour - time.Minute, look: time.Minute},
+		{now: 2 * time.Hour, pushed: 2 * time.Hour},
+	} {
+		s.lastWord = midday.Add(test.pushed)
+		if remove, look := decideStray(s, midday.Add(test.now)); remove != (test.look == 0) || look != test.look {
+			t.Errorf("pushed after %s, %s after the first denial: deleted: %v, looked at again after %s", test.pushed, test.now, remove, look)
+		}
+	}
+}
+
 // Whatever of an object no push sets keeps it, and a push that came last counts from then.
 func TestWhatAPersonSetsKeepsAStray(t *testing.T) {
 	marked := func(o client.Object) {
-		o.SetLabels(map[string]string{v1alpha1.LabelUnproven: "true", v1alpha1.LabelChannel: "ch"})
+		o.SetLabels(map[string]string{v1alpha1.LabelUnproven: unproven.Label(midday), v1alpha1.LabelChannel: "ch"})
 	}
 	for name, alter := range map[string]func(*v1alpha1.OrderVoucher){
 		"suspend":         func(ov *v1alpha1.OrderVoucher) { ov.Spec.Suspend = true },
@@ -378,13 +448,13 @@ func TestWhatAPersonSetsKeepsAStray(t *testing.T) {
 	ov.Annotations = map[string]string{v1alpha1.AnnotationRequestedAt: "now"}
 	ov.CreationTimestamp = metav1.NewTime(midday)
 	ov.Spec.Notifications = []v1alpha1.Notification{{ReceivedAt: metav1.NewMicroTime(midday.Add(time.Hour))}}
-	if s := strayOrder(&ov); s.touched || s.confirmed || !s.lastWord.Equal(midday.Add(time.Hour)) {
+	if s := strayOrder(&ov); !s.marked || s.touched || s.confirmed || !s.made.Equal(midday) || !s.lastWord.Equal(midday.Add(time.Hour)) {
 		t.Errorf("%+v", s)
 	}
 	var ps v1alpha1.ProductSync
 	ps.CreationTimestamp = metav1.NewTime(midday)
 	ps.Spec.Announced.Stock = &v1alpha1.Announcement{ChangedAt: metav1.NewMicroTime(midday.Add(time.Minute))}
-	if s := strayProduct(&ps); s.marked || s.touched || !s.lastWord.Equal(midday.Add(time.Minute)) {
+	if s := strayProduct(&ps); s.marked || s.touched || !s.made.Equal(midday) || !s.lastWord.Equal(midday.Add(time.Minute)) {
 		t.Errorf("%+v", s)
 	}
 }
@@ -393,7 +463,7 @@ func TestWhatAPersonSetsKeepsAStray(t *testing.T) {
 func TestDenialsAreApartAndInARow(t *testing.T) {
 	var d denials
 	name := types.NamespacedName{Name: "ch-1"}
-	hear := func(after time.Duration, err error) int { return d.hear(name, err, midday.Add(after)) }
+	hear := func(after time.Duration, err error) denial { return d.hear(name, err, midday.Add(after)) }
 	for i, test := range []struct {
 		after time.Duration
 		err   error
@@ -403,11 +473,14 @@ func TestDenialsAreApartAndInARow(t *testing.T) {
 		{denialGap + time.Second, context.DeadlineExceeded, 2}, {3 * denialGap, unknown, 3},
 		{4 * denialGap, &platform.Error{Kind: platform.Refused, Reason: platform.ReasonNotGranted}, 0}, {5 * denialGap, unknown, 1},
 		{6 * denialGap, &platform.Error{Kind: platform.Gone, Reason: platform.ReasonOffSale}, 0}, {7 * denialGap, unknown, 1},
-		{8 * denialGap, nil, 0},
+		{8 * denialGap, nil, 0}, {9 * denialGap, unknown, 1}, {10 * denialGap, unknown, 2},
 	} {
-		if got := hear(test.after, test.err); got != test.want {
+		if got := hear(test.after, test.err).times; got != test.want {
 			t.Errorf("step %d: %d denials, want %d", i, got, test.want)
 		}
+	}
+	if since := hear(11*denialGap, unknown).first; !since.Equal(midday.Add(9 * denialGap)) {
+		t.Errorf("they count from %s", since)
 	}
 }
 

@@ -143,8 +143,8 @@ type ChannelUnknownObjects struct {
 	// +kubebuilder:validation:Maximum=100000
 	Max *int32 `json:"max,omitempty"`
 
-	// ttl is how long the platform must go on not to know one of them, after the last push
-	// about it, before it is deleted. Default 24h.
+	// ttl is how long the platform must go on not to know one of them before it is deleted.
+	// Pushes do not renew it. Default 24h.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1h') && duration(self) <= duration('720h')",message="ttl must lie between 1h and 720h"
 	TTL *metav1.Duration `json:"ttl,omitempty"`

@@ -6,9 +6,10 @@ const (
 	LabelChannel = GroupName + "/channel"
 	// LabelPlatform names the platform of that Channel.
 	LabelPlatform = GroupName + "/platform"
-	// LabelUnproven marks, with the value "true", an object that was made by a push whose
-	// sender nothing proves: no signature, no token, no address. It counts as long as the
-	// platform has not confirmed the object; whoever takes the label off keeps the object.
+	// LabelUnproven marks an object that was made by a push whose sender nothing proves: no
+	// signature, no token, no address. Its value is when: on an object that was made later, by a
+	// restore, it counts for nothing. Else it counts as long as the platform has not confirmed
+	// the object; whoever takes the label off keeps the object.
 	LabelUnproven = GroupName + "/unproven"
 	// AnnotationRequestedAt asks for a fresh look now: any new value is one request. On a
 	// Channel it also asks that what is set aside be tried again.

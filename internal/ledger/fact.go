@@ -12,6 +12,7 @@ import (
 	"github.com/laidoulaile/channel-operator/internal/accounts"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/sealing"
+	"github.com/laidoulaile/channel-operator/internal/unproven"
 )
 
 // fact is what one event says, sealed, and on which object it is to be written. It is all
@@ -80,7 +81,7 @@ func (o object) meta(name string) metav1.ObjectMeta {
 		},
 	}
 	if o.unproven {
-		meta.Labels[v1alpha1.LabelUnproven] = "true"
+		meta.Labels[v1alpha1.LabelUnproven] = unproven.Label(time.Now())
 	}
 	return meta
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/conditions"
+	"github.com/laidoulaile/channel-operator/internal/unproven"
 )
 
 // This file keeps whoever guesses an account id from filling the cluster: what a push may make
@@ -245,7 +246,7 @@ func judge(there client.Object) (o object, counts, notFound bool) {
 		confirmed, current = t.Status.Confirmed != nil, t.Status.Conditions
 	}
 	reason, _ := conditions.Of(current)
-	counts = there.GetLabels()[v1alpha1.LabelUnproven] != "" && !confirmed
+	counts = unproven.Marked(there) && !confirmed
 	return o, counts, counts && reason == v1alpha1.ReasonNotFound
 }
 
@@ -271,12 +272,12 @@ func (o object) empty() client.Object {
 // mark has what is written for these facts carry the mark, should it be made by them: where
 // nothing proves any of them.
 func mark(facts []fact) {
-	unproven := true
+	doubtful := true
 	for _, f := range facts {
-		unproven = unproven && f.Unproven
+		doubtful = doubtful && f.Unproven
 	}
 	for i := range facts {
-		facts[i].Object.unproven = unproven
+		facts[i].Object.unproven = doubtful
 	}
 }
 

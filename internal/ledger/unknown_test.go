@@ -3,6 +3,7 @@ package ledger
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -10,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/unproven"
 )
 
 // shownOrder is an order as the cache shows it.
@@ -17,7 +19,7 @@ func shownOrder(id string, marked, confirmed, notFound bool) *v1alpha1.OrderVouc
 	ov := &v1alpha1.OrderVoucher{ObjectMeta: metav1.ObjectMeta{Namespace: "travel", Name: "a-" + id},
 		Spec: v1alpha1.OrderVoucherSpec{ChannelRef: v1alpha1.ChannelReference{Name: "a"}, OrderID: id}}
 	if marked {
-		ov.Labels = map[string]string{v1alpha1.LabelUnproven: "true"}
+		ov.Labels = map[string]string{v1alpha1.LabelUnproven: unproven.Label(ov.CreationTimestamp.Time)}
 	}
 	if confirmed {
 		ov.Status.Confirmed = &v1alpha1.OrderConfirmation{}
@@ -111,11 +113,16 @@ func TestOnlyMarkedAndUnconfirmedCounts(t *testing.T) {
 			t.Errorf("%+v: %v, %v", test, counts, notFound)
 		}
 	}
-	ps := &v1alpha1.ProductSync{ObjectMeta: metav1.ObjectMeta{Namespace: "travel", Labels: map[string]string{v1alpha1.LabelUnproven: "true"}},
+	ps := &v1alpha1.ProductSync{ObjectMeta: shownOrder("1", true, false, false).ObjectMeta,
 		Spec: v1alpha1.ProductSyncSpec{ChannelRef: v1alpha1.ChannelReference{Name: "a"}, ProductID: "1"}}
 	o, counts, _ := judge(ps)
 	if !counts || o != (object{Kind: kindProduct, Namespace: "travel", Channel: "a", ID: "1"}) {
 		t.Errorf("%+v: %v", o, counts)
+	}
+	restored := shownOrder("1", true, false, true)
+	restored.CreationTimestamp = metav1.NewTime(time.Now())
+	if _, counts, notFound := judge(restored); counts || notFound {
+		t.Errorf("one that was restored counts: %v, %v", counts, notFound)
 	}
 	if ps.Status.FetchedAt = &(metav1.Time{}); func() bool { _, counts, _ := judge(ps); return counts }() {
 		t.Error("a product that was fetched counts")
@@ -146,8 +153,8 @@ func TestOneProvenPushInAGroupVouches(t *testing.T) {
 		marked   bool
 	}{{[]bool{true, true}, true}, {[]bool{true, false, true}, false}, {[]bool{false}, false}} {
 		var facts []fact
-		for _, unproven := range test.unproven {
-			facts = append(facts, fact{Object: object{Kind: kindOrder, Channel: "a", ID: "1"}, Unproven: unproven})
+		for _, doubtful := range test.unproven {
+			facts = append(facts, fact{Object: object{Kind: kindOrder, Channel: "a", ID: "1"}, Unproven: doubtful})
 		}
 		mark(facts)
 		for i, f := range facts {

@@ -12,13 +12,14 @@ import (
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/ledger"
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/unproven"
 )
 
 // claim has a push recorded that nothing proves.
 func (b *book) claim(event platform.Event) (platform.Outcome, error) {
-	unproven := push("x")
-	unproven.Unproven = true
-	return b.Record(b.Context(), b.account, unproven, []platform.Event{event})
+	claimed := push("x")
+	claimed.Unproven = true
+	return b.Record(b.Context(), b.account, claimed, []platform.Event{event})
 }
 
 // marked are the names of the objects with the mark, and how many there are without.
@@ -32,7 +33,7 @@ func (b *book) marked() (marked, plain int) {
 		}
 	}
 	count := func(o client.Object) {
-		if o.GetLabels()[v1alpha1.LabelUnproven] == "true" {
+		if unproven.Marked(o) {
 			marked++
 		} else {
 			plain++

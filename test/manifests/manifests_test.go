@@ -143,7 +143,7 @@ func TestEveryKustomizationBuilds(t *testing.T) {
 			return err
 		}
 		dir := filepath.Dir(path)
-		if slices.Contains([]string{"config/ingress", "config/ephemeral-journal", "config/channel-secrets"}, dir) { // components: built by who uses them
+		if slices.Contains([]string{"config/hardened", "config/ingress", "config/ephemeral-journal", "config/channel-secrets"}, dir) { // components: built by who uses them
 			return nil
 		}
 		built++
@@ -182,7 +182,7 @@ func TestApply(t *testing.T) {
 // checkAdmission: the namespace enforces the restricted standard, so the API server
 // itself says whether the pods keep it, and whether it looks at all.
 func checkAdmission(t *testing.T, c client.Client) {
-	for _, dir := range []string{"config/default", "config/overlays/dev", "config/overlays/production"} {
+	for _, dir := range []string{"config/default", "config/overlays/dev", "config/overlays/production", "config/overlays/namespaced"} {
 		pod := podOf(statefulSet(t, dir))
 		if err := c.Create(t.Context(), pod.DeepCopy(), client.DryRunAll); err != nil {
 			t.Errorf("%s: %v", dir, err)
@@ -411,15 +411,32 @@ func TestImageHasNoShell(t *testing.T) {
 	}
 }
 
-// What the policy of production lets out: DNS, the API server, and https to public addresses.
+// hardened are the overlays for real accounts.
+var hardened = []string{"config/overlays/production", "config/overlays/namespaced"}
+
+// What the policy of those for real accounts lets out: DNS, the API server, and https to public
+// addresses.
 func TestNetworkPolicy(t *testing.T) {
-	object := find(build(t, "config/overlays/production"), "NetworkPolicy")
+	for _, dir := range hardened {
+		t.Run(dir, func(t *testing.T) { checkNetworkPolicy(t, dir) })
+	}
+}
+
+func checkNetworkPolicy(t *testing.T, dir string) {
+	object := find(build(t, dir), "NetworkPolicy")
+	if object == nil {
+		t.Fatal("no NetworkPolicy")
+	}
 	var policy networkingv1.NetworkPolicy
 	decode(t, object, &policy)
+	set := statefulSet(t, dir)
+	if policy.Namespace != set.Namespace {
+		t.Errorf("it is in %s, the pods are in %s", policy.Namespace, set.Namespace)
+	}
 	if diff := cmp.Diff([]networkingv1.PolicyType{"Ingress", "Egress"}, policy.Spec.PolicyTypes); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(statefulSet(t, "config/overlays/production").Spec.Selector, &policy.Spec.PodSelector); diff != "" {
+	if diff := cmp.Diff(set.Spec.Selector, &policy.Spec.PodSelector); diff != "" {
 		t.Errorf("it is about other pods:\n%s", diff)
 	}
 	for _, in := range policy.Spec.Ingress {
@@ -468,7 +485,7 @@ const shutdownSeconds = 25
 
 // The heap's limit is the container's, less what is no heap.
 func TestMemoryLimits(t *testing.T) {
-	for _, overlay := range []string{"config/default", "config/overlays/dev", "config/overlays/production"} {
+	for _, overlay := range []string{"config/default", "config/overlays/dev", "config/overlays/production", "config/overlays/namespaced"} {
 		manager := statefulSet(t, overlay).Spec.Template.Spec.Containers[0]
 		if len(manager.Env) != 1 || manager.Env[0].Name != "GOMEMLIMIT" {
 			t.Fatalf("%s: environment %v", overlay, manager.Env)
@@ -501,7 +518,7 @@ func TestDefault(t *testing.T) {
 
 // Two replicas, each with a journal that outlives it; while one is replaced the other receives.
 func TestJournals(t *testing.T) {
-	for _, dir := range []string{"config/default", "config/overlays/production"} {
+	for _, dir := range []string{"config/default", "config/overlays/production", "config/overlays/namespaced"} {
 		set := statefulSet(t, dir)
 		checkClaim(t, set)
 		retention := set.Spec.PersistentVolumeClaimRetentionPolicy
@@ -635,25 +652,51 @@ func TestOverlays(t *testing.T) {
 	}
 	checkEphemeral(t, dev)
 
-	objects := build(t, "config/overlays/production")
+	for _, dir := range hardened {
+		t.Run(dir, func(t *testing.T) { checkHardened(t, dir) })
+	}
+}
+
+func checkHardened(t *testing.T, dir string) {
+	objects := build(t, dir)
 	for _, kind := range []string{"Ingress", "NetworkPolicy", "PodDisruptionBudget"} {
 		if find(objects, kind) == nil {
-			t.Errorf("production: no %s", kind)
+			t.Errorf("no %s", kind)
 		}
 	}
-	manager := statefulSet(t, "config/overlays/production").Spec.Template.Spec.Containers[0]
+	manager := statefulSet(t, dir).Spec.Template.Spec.Containers[0]
 	if !strings.Contains(manager.Image, "@sha256:") {
-		t.Errorf("production: the image %s is not named by digest", manager.Image)
+		t.Errorf("the image %s is not named by digest", manager.Image)
 	}
 	if !slices.Contains(manager.Args, "--require-proof") {
-		t.Errorf("production: senders need not be proven: %v", manager.Args)
+		t.Errorf("senders need not be proven: %v", manager.Args)
 	}
 	if !slices.ContainsFunc(manager.Args, func(arg string) bool { return strings.HasPrefix(arg, "--trusted-proxies=") }) {
 		t.Errorf("production: no place for the ingress's addresses, so nobody who guesses is slowed: %v", manager.Args)
 	}
 	for _, arg := range manager.Args {
 		if strings.Contains(arg, "allow-private") || strings.Contains(arg, "metrics-secure=false") {
-			t.Errorf("production: %s", arg)
+			t.Errorf("%s", arg)
+		}
+	}
+	checkLabels(t, dir, find(objects, "Namespace"))
+}
+
+// checkLabels: the namespace has what holds pods to the restricted standard; an overlay that makes
+// none says so.
+func checkLabels(t *testing.T, dir string, namespace *unstructured.Unstructured) {
+	t.Helper()
+	file, err := os.ReadFile(filepath.Join(root(t), dir, "kustomization.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, mode := range []string{"enforce", "audit", "warn"} {
+		label := "pod-security.kubernetes.io/" + mode
+		if namespace != nil && namespace.GetLabels()[label] != "restricted" {
+			t.Errorf("the namespace's labels: %v", namespace.GetLabels())
+		}
+		if namespace == nil && !strings.Contains(string(file), label+": restricted\n") {
+			t.Errorf("it does not say that the namespace is to have %s", label)
 		}
 	}
 }
@@ -681,7 +724,13 @@ func TestIngressLogsNoTokens(t *testing.T) {
 
 // Every push path of the operator has a way in, and nothing else has.
 func TestIngressPaths(t *testing.T) {
-	ingress := find(build(t, "config/overlays/production"), "Ingress")
+	for _, dir := range hardened {
+		t.Run(dir, func(t *testing.T) { checkIngress(t, dir) })
+	}
+}
+
+func checkIngress(t *testing.T, dir string) {
+	ingress := find(build(t, dir), "Ingress")
 	if ingress == nil {
 		t.Fatal("no Ingress")
 	}

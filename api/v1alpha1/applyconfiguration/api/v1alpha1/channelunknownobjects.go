@@ -18,8 +18,8 @@ type ChannelUnknownObjectsApplyConfiguration struct {
 	// again; one about an object that is there is recorded. 0: such pushes make no objects.
 	// Default 1000.
 	Max *int32 `json:"max,omitempty"`
-	// ttl is how long the platform must go on not to know one of them, after the last push
-	// about it, before it is deleted. Default 24h.
+	// ttl is how long the platform must go on not to know one of them before it is deleted.
+	// Pushes do not renew it. Default 24h.
 	TTL *v1.Duration `json:"ttl,omitempty"`
 }
 
