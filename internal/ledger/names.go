@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -80,6 +81,12 @@ func (l *Ledger) seen(ctx context.Context, o object, name string) (there client.
 		return nil, apierrors.IsNotFound(err)
 	}
 	return there, false
+}
+
+// sees reports whether the cache can be looked into: to look into one that is not filled is to wait
+// for it. A manager that is told to end before it was filled starts its parts all the same.
+func (l *Ledger) sees() bool {
+	return l.seeing.Load() && !slices.ContainsFunc(l.unknown.synced, func(synced func() bool) bool { return !synced() })
 }
 
 // patience is for an object that many write to at once: the API server gives a patch up

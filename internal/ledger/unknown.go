@@ -131,7 +131,7 @@ func (l *Ledger) settleComing(ctx context.Context) {
 
 // shows reports whether the cache has the object; as long as it is not filled it has none.
 func (l *Ledger) shows(ctx context.Context, o object) bool {
-	if !l.seeing.Load() {
+	if !l.sees() {
 		return false
 	}
 	for _, name := range []string{ObjectName(o.Channel, o.ID), hashedName(o.Channel, o.ID)} {

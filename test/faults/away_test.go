@@ -175,7 +175,7 @@ func TestEndsWhileTheAPIServerIsAway(t *testing.T) {
 	go func() { stopped <- manager.Stop() }()
 	slow := w.underWay(t, m, manager, "77004", first)
 	if status, err := slow.finish(); err != nil || status != http.StatusOK {
-		t.Errorf("the push under way: %d, %v", status, err)
+		t.Errorf("the push under way: %d, %v\n%s", status, err, manager.Log)
 	}
 	if err := <-stopped; err != nil {
 		t.Errorf("it ended with %v\n%s", err, manager.Log)
