@@ -86,7 +86,7 @@ func WebhookPath(p v1alpha1.Platform, tail string) string {
 // and a POST would lose its body.
 func plainPaths(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != path.Clean(r.URL.Path) {
+		if !strings.HasPrefix(r.URL.Path, "/") || r.URL.Path != path.Clean(r.URL.Path) {
 			http.NotFound(w, r)
 			return
 		}
