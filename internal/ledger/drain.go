@@ -213,7 +213,8 @@ func (l *Ledger) drainRecords(ctx context.Context, name string, records []journa
 func factIn(record journal.Record) (f fact, err error) {
 	decoder := json.NewDecoder(bytes.NewReader(record.Data))
 	decoder.DisallowUnknownFields()
-	return f, decoder.Decode(&f)
+	err = decoder.Decode(&f) // by itself: in a return, f could be read before it is filled
+	return f, err
 }
 
 // firstOf is the gravest of many failures: one of the API server, else one of an object.
