@@ -101,14 +101,23 @@ func (w *world) leads() bool {
 	return err == nil && leads == 1
 }
 
-// killLeader kills the leader, once it works, and waits until another works in its place.
-func (p *pair) killLeader(seen *progress) {
+// workingLeader is the leader once it works; nil, and an error of the test, if none does.
+func (p *pair) workingLeader(seen *progress) *world {
 	leader, err := p.leader()
 	if err == nil {
 		err = p.awaitWork(seen, time.Now(), time.Now().Add(eventually))
 	}
 	if err != nil {
 		p.one.Error(err)
+		return nil
+	}
+	return leader
+}
+
+// killLeader kills the leader, once it works, and waits until another works in its place.
+func (p *pair) killLeader(seen *progress) {
+	leader := p.workingLeader(seen)
+	if leader == nil {
 		return
 	}
 	gone := time.Now()
@@ -119,12 +128,8 @@ func (p *pair) killLeader(seen *progress) {
 // stopLeader stops the leader until another works in its place, and lets it go on: it finds
 // that it does not lead any more, and ends.
 func (p *pair) stopLeader(seen *progress) {
-	leader, err := p.leader()
-	if err == nil {
-		err = p.awaitWork(seen, time.Now(), time.Now().Add(eventually))
-	}
-	if err != nil {
-		p.one.Error(err)
+	leader := p.workingLeader(seen)
+	if leader == nil {
 		return
 	}
 	deaths := leader.died()
@@ -140,7 +145,7 @@ func (p *pair) stopLeader(seen *progress) {
 	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
 		p.one.Error(err)
 	}
-	err = p.one.within(func() error {
+	err := p.one.within(func() error {
 		if leader.died() == deaths {
 			return fmt.Errorf("the leader that was stopped has not ended")
 		}
