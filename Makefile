@@ -104,8 +104,8 @@ fmt: $(GOLANGCI_LINT) ## Format Go code and order its imports
 	$(GOLANGCI_LINT) fmt ./...
 
 .PHONY: fuzz
-fuzz: ## Run every fuzz target for FUZZTIME (default 10m) each
-	FUZZTIME=$(FUZZTIME) hack/fuzz.sh
+fuzz: ## Run every fuzz target for FUZZTIME (default 10m), FUZZJOBS of them (default: one a core) side by side
+	FUZZTIME=$(FUZZTIME) FUZZJOBS=$(FUZZJOBS) hack/fuzz.sh
 
 .PHONY: fuzz-short
 fuzz-short: ## Run every fuzz target for a second, from its seeds
