@@ -419,7 +419,8 @@ func statusOf(object client.Object) any {
 	return nil
 }
 
-// strayEvents: there is one event for each transition, and none for anything else.
+// strayEvents: there is one event for each transition, and none for anything else. What is Ready
+// at the first look made no transition.
 func (s *stack) strayEvents(ctx context.Context) string {
 	if s.eventless {
 		return ""
@@ -460,7 +461,7 @@ func (s *stack) transitions() map[string]int32 {
 		for _, state := range states {
 			current, _ := conditionsOf(state)
 			reason, ready := conditions.Of(current)
-			if reason != lastReason || ready != lastReady {
+			if first := lastReason == ""; reason != lastReason && !(first && ready) || ready != lastReady && !first {
 				count[key+" "+reason]++
 			}
 			lastReason, lastReady = reason, ready

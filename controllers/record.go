@@ -132,7 +132,9 @@ func toApply[To any](status any) (*To, error) {
 	return applied, nil
 }
 
-// apply writes a whole status, if it changed, and tells of a transition by one event.
+// apply writes a whole status, if it changed, and tells of a transition by one event. That an
+// object is Ready the first time it is looked at is none: nothing had to be waited for, and at
+// the start of a catalogue of thousands nobody could find the events that matter.
 func apply(ctx context.Context, c client.Client, events recorder.EventRecorder, object client.Object,
 	before, after []metav1.Condition, changed bool, configuration runtime.ApplyConfiguration) error {
 	if !changed {
@@ -144,11 +146,12 @@ func apply(ctx context.Context, c client.Client, events recorder.EventRecorder, 
 	}
 	reasonBefore, readyBefore := conditions.Of(before)
 	reason, ready := conditions.Of(after)
-	if reason == reasonBefore && ready == readyBefore {
+	first := len(before) == 0
+	if reason == reasonBefore && ready == readyBefore || first && ready {
 		return nil
 	}
 	kind := corev1.EventTypeNormal
-	if !ready && len(before) > 0 {
+	if !ready && !first {
 		kind = corev1.EventTypeWarning
 	}
 	message := reason

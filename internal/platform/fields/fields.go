@@ -83,7 +83,7 @@ func (o Object) Fail(name, rule string) {
 
 // Has reports whether the field is there and says something.
 func (o Object) Has(name string) bool {
-	switch strings.TrimSpace(string(o.fields[name])) {
+	switch string(bytes.TrimSpace(o.fields[name])) {
 	case "", "null", `""`:
 		return false
 	}
