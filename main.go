@@ -129,7 +129,7 @@ func run(ctx context.Context, o options) error {
 	config.QPS = -1
 	managerOptions := managerOptions(o)
 	managerOptions.NewCache = newCacheUntil(ctx)
-	mgr, err := ctrl.NewManager(config, managerOptions)
+	mgr, err := ctrl.NewManager(terse(config), managerOptions)
 	if err != nil {
 		return fmt.Errorf("make the manager: %w", err)
 	}
