@@ -305,15 +305,32 @@ func emptyList(raw json.RawMessage) bool {
 
 // Objects reads a list of objects; nil if absent.
 func (o Object) Objects(name string) []Object {
-	var list []Object
-	for i, raw := range o.list(name) {
-		inner := Object{path: fmt.Sprintf("%s%s[%d].", o.path, name, i), fault: o.fault}
-		if err := json.Unmarshal(raw, &inner.fields); err != nil {
-			o.Fail(fmt.Sprintf("%s[%d]", name, i), "is not a JSON object")
-		}
-		list = append(list, inner)
+	if !o.Has(name) {
+		return nil
+	}
+	// All at once: a calendar has hundreds, and each text that is parsed is looked through twice.
+	var all []map[string]json.RawMessage
+	if json.Unmarshal(o.fields[name], &all) != nil {
+		all = o.eachObject(name)
+	}
+	list := make([]Object, len(all))
+	for i := range all {
+		list[i] = Object{path: o.path + name + "[" + strconv.Itoa(i) + "].", fields: all[i], fault: o.fault}
 	}
 	return list
+}
+
+// eachObject finds which of a list is no object.
+func (o Object) eachObject(name string) []map[string]json.RawMessage {
+	var all []map[string]json.RawMessage
+	for i, raw := range o.list(name) {
+		var inner map[string]json.RawMessage
+		if err := json.Unmarshal(raw, &inner); err != nil {
+			o.Fail(fmt.Sprintf("%s[%d]", name, i), "is not a JSON object")
+		}
+		all = append(all, inner)
+	}
+	return all
 }
 
 // Texts reads a list of texts; nil if absent.

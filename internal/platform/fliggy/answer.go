@@ -122,10 +122,15 @@ func readStock(stock fields.Object, now time.Time) (total *int64, days []platfor
 // calendarDays reads a calendar, by day. A day named twice counts as named last.
 // Closed days between the first and the last are there too, without a price.
 func calendarDays(calendar []fields.Object, closed map[string]bool) []platform.Day {
-	byDate := map[string]platform.Day{}
+	byDate := make(map[string]platform.Day, len(calendar)+len(closed))
+	first, last := "", ""
 	for _, entry := range calendar {
 		entry.Require("date")
 		date := entry.Day("date").Format(time.DateOnly)
+		if first == "" {
+			first, last = date, date
+		}
+		first, last = min(first, date), max(last, date)
 		byDate[date] = platform.Day{
 			Date:   date,
 			Amount: yuan(entry, "distributionPrice"),
@@ -136,8 +141,6 @@ func calendarDays(calendar []fields.Object, closed map[string]bool) []platform.D
 	if len(byDate) == 0 {
 		return nil
 	}
-	dates := slices.Sorted(maps.Keys(byDate))
-	first, last := dates[0], dates[len(dates)-1]
 	for date := range closed {
 		if first <= date && date <= last {
 			day := byDate[date]
