@@ -148,7 +148,7 @@ func (l *Ledger) drainOne(ctx context.Context, name string) (more bool, err erro
 		return false, nil
 	}
 	if err == nil {
-		err = l.drainRecords(ctx, name, records)
+		err = l.lines.safely(ctx, name, func() error { return l.drainRecords(ctx, name, records) })
 	}
 	switch {
 	case err == nil:
@@ -194,7 +194,7 @@ func (l *Ledger) drainRecords(ctx context.Context, name string, records []journa
 		switch {
 		case r.err == nil:
 			written = append(written, records[i].Seq)
-		case refusalOf(r.err) != refusedNot, itsOwn(r.err) && l.stuck.triedFor(name, records[i].Seq) > asideAfter:
+		case refusalOf(r.err) != refusedNot, errors.Is(r.err, errPanic), itsOwn(r.err) && l.stuck.triedFor(name, records[i].Seq) > asideAfter:
 			asides[records[i].Seq] = l.refused(ctx, records[i], w.fact, r.err)
 		default:
 			failed = append(failed, r.err)
