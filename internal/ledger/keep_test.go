@@ -397,8 +397,10 @@ func TestWhatIsKeptIsNotTakenByAnotherAccount(t *testing.T) {
 		again(v1alpha1.PlatformFliggy, "1")
 		k.server.away.Store(true)
 		k.record(push("x"), told(id, "m-1"), change(id, noon, "m-1", platform.AspectPrice))
+		k.stop() // nothing is under way while the Channel is made again
 		again(test.platform, test.account)
 		k.server.away.Store(false)
+		k.start(t)
 		k.empties()
 		if asides := k.journal.Asides(); len(asides) != test.aside || test.aside > 0 && !strings.Contains(asides[0].Reason, "another account") {
 			t.Errorf("%d: set aside: %+v", i, asides)
@@ -430,8 +432,10 @@ func TestWhatIsKeptIsNotTakenByAnotherAccount(t *testing.T) {
 	if err := k.journal.Put(t.Context(), "order/"+k.account.Namespace+"/fliggy/older", []byte(older)); err != nil {
 		t.Fatal(err)
 	}
+	k.stop()
 	again(v1alpha1.PlatformFliggy, "2")
 	k.server.away.Store(false)
+	k.start(t)
 	k.empties()
 	if n := k.order("fliggy-older").Spec.Notifications; len(n) != 1 || n[0].ID != "m-2" || k.journal.Stats().Asides != 1 {
 		t.Errorf("notifications %+v, %+v", n, k.journal.Stats())
