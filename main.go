@@ -300,9 +300,9 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, registry *accounts.Re
 		(&controllers.ChannelReconciler{Client: statuses, Events: events, Accounts: registry, Discoverer: book,
 			PushPath: webhookserver.WebhookPath, Now: time.Now, Doubts: doubts, Unknown: book}).SetupWithManager(mgr),
 		(&controllers.ProductSyncReconciler{Client: statuses, Events: events, Accounts: registry,
-			Doubt: doubt, Workers: o.workers, Now: time.Now}).SetupWithManager(mgr),
+			Doubt: doubt, Kept: book.Keeps, Workers: o.workers, Now: time.Now}).SetupWithManager(mgr),
 		(&controllers.OrderVoucherReconciler{Client: statuses, Events: events, Accounts: registry,
-			Doubt: doubt, Workers: o.workers, Now: time.Now}).SetupWithManager(mgr),
+			Doubt: doubt, Kept: book.Keeps, Workers: o.workers, Now: time.Now}).SetupWithManager(mgr),
 	)
 }
 

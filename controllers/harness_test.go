@@ -98,6 +98,8 @@ type stack struct {
 	hinder func(*http.Request, http.RoundTripper) (*http.Response, error)
 	// through is where the controllers find the API server; empty is itself.
 	through string
+	// kept says of which objects the journal keeps something; nil: of none.
+	kept func(client.Object) bool
 	// eventless: the API server takes no events, or the controllers cannot know that they are due.
 	eventless bool
 }
@@ -190,8 +192,8 @@ func (s *stack) run() {
 	must(s.T, AddIndexes(s.Context(), mgr.GetFieldIndexer()))
 	must(s.T, (&ChannelReconciler{Client: mgr.GetClient(), Events: events, Accounts: s.registry, Discoverer: s.book, Doubts: doubts, Unknown: s.book, unknownEvery: 50 * time.Millisecond, Now: s.now,
 		PushPath: func(p v1alpha1.Platform, tail string) string { return "/push/" + string(p) + "/" + tail }}).SetupWithManager(mgr))
-	must(s.T, (&ProductSyncReconciler{Client: mgr.GetClient(), Events: events, Accounts: s.registry, Doubt: doubt, Workers: 2, Now: s.now}).SetupWithManager(mgr))
-	must(s.T, (&OrderVoucherReconciler{Client: mgr.GetClient(), Events: events, Accounts: s.registry, Doubt: doubt, Workers: 2, Now: s.now}).SetupWithManager(mgr))
+	must(s.T, (&ProductSyncReconciler{Client: mgr.GetClient(), Events: events, Accounts: s.registry, Doubt: doubt, Kept: s.kept, Workers: 2, Now: s.now}).SetupWithManager(mgr))
+	must(s.T, (&OrderVoucherReconciler{Client: mgr.GetClient(), Events: events, Accounts: s.registry, Doubt: doubt, Kept: s.kept, Workers: 2, Now: s.now}).SetupWithManager(mgr))
 
 	ctx, cancel := context.WithCancel(s.life)
 	ended := make(chan error, 1)

@@ -44,6 +44,9 @@ type OrderVoucherReconciler struct {
 	Accounts *accounts.Registry
 	// Doubt is told of a Channel whose account was refused.
 	Doubt func(types.NamespacedName)
+	// Kept reports whether something that was pushed about an object waits to be written on it;
+	// nil: nothing ever does.
+	Kept func(client.Object) bool
 	// Workers look at this many orders at a time.
 	Workers int
 	Now     func() time.Time
@@ -127,6 +130,7 @@ func (r *OrderVoucherReconciler) dismiss(ctx context.Context, ov *v1alpha1.Order
 	s := strayOrder(ov)
 	s.denied, s.strayTerms = isDenial(seen.err), seen.terms
 	s.denials = r.looks.denials.hear(client.ObjectKeyFromObject(ov), seen.err, r.Now())
+	s.kept = s.marked && s.denied && r.Kept != nil && r.Kept(ov)
 	return dismiss(ctx, r.Client, ov, ov.Spec.ChannelRef.Name, s, r.Now())
 }
 

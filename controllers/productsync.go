@@ -38,6 +38,9 @@ type ProductSyncReconciler struct {
 	Accounts *accounts.Registry
 	// Doubt is told of a Channel whose account was refused.
 	Doubt func(types.NamespacedName)
+	// Kept reports whether something that was pushed about an object waits to be written on it;
+	// nil: nothing ever does.
+	Kept func(client.Object) bool
 	// Workers look at this many products at a time.
 	Workers int
 	Now     func() time.Time
@@ -113,6 +116,7 @@ func (r *ProductSyncReconciler) dismiss(ctx context.Context, ps *v1alpha1.Produc
 	s := strayProduct(ps)
 	s.denied, s.strayTerms = isDenial(seen.err), seen.terms
 	s.denials = r.looks.denials.hear(client.ObjectKeyFromObject(ps), seen.err, r.Now())
+	s.kept = s.marked && s.denied && r.Kept != nil && r.Kept(ps)
 	return dismiss(ctx, r.Client, ps, ps.Spec.ChannelRef.Name, s, r.Now())
 }
 

@@ -57,6 +57,8 @@ type stray struct {
 	// often it has, and since when.
 	denied  bool
 	denials denial
+	// kept: something was pushed about it and acknowledged that is not on it yet.
+	kept bool
 	strayTerms
 }
 
@@ -91,7 +93,7 @@ func decideStray(s stray, now time.Time) (remove bool, look time.Duration) {
 	switch left := s.left(now); {
 	case left > 0:
 		return false, left
-	case s.denials.times < leastDenials:
+	case s.denials.times < leastDenials, s.kept:
 		return false, denialGap
 	}
 	return true, 0

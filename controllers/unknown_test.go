@@ -352,6 +352,41 @@ func TestPushBetweenLookAndDeletionKeepsTheObject(t *testing.T) {
 	}
 }
 
+// While something that was pushed about it waits in the journal, it is not deleted: the push may be
+// one that is proven, and then what is on the object already is needed.
+func TestWhatIsKeptInTheJournalKeepsTheObject(t *testing.T) {
+	kept := &sync.Map{}
+	s := start(t, func(s *stack) {
+		s.receives = true
+		s.kept = func(o client.Object) bool { _, is := kept.Load(o.GetName()); return is }
+	})
+	s.connect(func(*v1alpha1.Channel) {})
+	of := s.holder(v1alpha1.PlatformFliggy, account)
+	for _, event := range []platform.Event{orderOf("1"), changeOf("2"), orderOf("3")} {
+		s.claimed(of, true, event)
+	}
+	s.eventually(func() string {
+		if _, notFound, _ := s.book.Unknown(s.key("ch")); notFound != 3 {
+			return fmt.Sprintf("the platform denied %d", notFound)
+		}
+		return ""
+	})
+	for _, name := range []string{"ch-1", "ch-2"} {
+		kept.Store(name, nil)
+	}
+	s.deny()
+	s.lookAll("the last")
+	if n := len(s.objects()); n != 2 {
+		t.Errorf("%d objects are there, want the two of which something is kept", n)
+	}
+	kept.Clear()
+	s.ahead.Add(int64(denialGap))
+	s.lookAll("all is written")
+	if n := len(s.objects()); n != 0 {
+		t.Errorf("%d objects are there", n)
+	}
+}
+
 var (
 	midday  = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	unknown = &platform.Error{Kind: platform.Gone, Reason: platform.ReasonNotFound}
@@ -377,6 +412,7 @@ func TestEachDoubtKeepsAStray(t *testing.T) {
 		"no plain denial":                      {func(s *stray) { s.denied = false }, 0},
 		"the Channel does not work":            {func(s *stray) { s.ready = false }, 0},
 		"denied too seldom":                    {func(s *stray) { s.denials.times-- }, denialGap},
+		"a push waits in the journal":          {func(s *stray) { s.kept = true }, denialGap},
 		"made lately":                          {func(s *stray) { s.made = s.made.Add(time.Minute) }, time.Minute},
 		"denied only lately":                   {func(s *stray) { s.denials.first = midday.Add(2 * time.Minute) }, 2 * time.Minute},
 		"pushed about a moment ago":            {func(s *stray) { s.lastWord = later.Add(-time.Minute) }, denialGap - time.Minute},

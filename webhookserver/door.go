@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -11,6 +12,7 @@ import (
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/accounts"
 	"github.com/laidoulaile/channel-operator/internal/fair"
+	"github.com/laidoulaile/channel-operator/internal/platform"
 )
 
 const (
@@ -32,7 +34,12 @@ var errCrowd = errors.New("too many pushes are in hand")
 // names, since nothing else is known before the body is read; then, while they are recorded
 // or answered, by Channel. These are half as many, so that one Channel that floods has at most
 // half of what its platform can have, and another of the platform comes through the door.
+//
+// Before all that, who comes in is divided by address, as long as its body has not come whole: so
+// a stranger who sends heads and no bodies leaves room for whoever is elsewhere. All platforms
+// together leave as much of the door free as one of them has for this.
 type door struct {
+	coming    map[v1alpha1.Platform]*fair.Shares[netip.Prefix]
 	inHand    *fair.Shares[taker]
 	recording *fair.Shares[types.NamespacedName]
 }
@@ -43,38 +50,66 @@ type taker struct {
 	channel  types.NamespacedName
 }
 
-func newDoor(inHand int64) *door {
-	return &door{inHand: fair.NewShares[taker](inHand), recording: fair.NewShares[types.NamespacedName](max(1, inHand/2))}
+func newDoor(inHand int64, platforms map[v1alpha1.Platform]platform.Receiver) *door {
+	d := &door{coming: map[v1alpha1.Platform]*fair.Shares[netip.Prefix]{},
+		inHand: fair.NewShares[taker](inHand), recording: fair.NewShares[types.NamespacedName](max(1, inHand/2))}
+	for name := range platforms {
+		d.coming[name] = fair.NewShares[netip.Prefix](max(1, inHand/int64(len(platforms)+1)))
+	}
+	return d
 }
 
-// enter lets a push in, unless too many are in hand.
-func (d *door) enter(at route) (in *visit, admitted bool) {
+// enter lets a push in, unless too many are in hand, or coming from its address. The zero address
+// is nobody's in particular, and has no bound of its own.
+func (d *door) enter(at route, from netip.Prefix) (in *visit, admitted bool) {
 	key := taker{platform: at.platform}
 	if at.known { // made-up names have no share of their own
 		key.channel = *at.channel
 	}
-	in = &visit{room: d.inHand, key: key}
+	in = &visit{room: d.inHand, key: key, from: from}
+	if from.IsValid() {
+		in.coming = d.coming[at.platform]
+	}
 	return in, in.grow()
 }
 
 // visit is a push in hand, and the room that it takes.
 type visit struct {
-	room  *fair.Shares[taker]
-	key   taker
-	units int64
+	room   *fair.Shares[taker]
+	key    taker
+	coming *fair.Shares[netip.Prefix] // nil: its body has come, or its address says nothing
+	from   netip.Prefix
+	units  int64
 }
 
 // grow takes room for one more unit, if there is any.
 func (v *visit) grow() bool {
+	if v.coming != nil && !v.coming.Take(v.from, 1) {
+		return false
+	}
 	if !v.room.Take(v.key, 1) {
+		if v.coming != nil {
+			v.coming.Release(v.from, 1)
+		}
 		return false
 	}
 	v.units++
 	return true
 }
 
+// came says that no more of its body comes.
+func (v *visit) came() {
+	if v.coming != nil && v.units > 0 {
+		v.coming.Release(v.from, v.units)
+	}
+	v.coming = nil
+}
+
 // leave gives its room back.
-func (v *visit) leave() { v.room.Release(v.key, v.units) }
+func (v *visit) leave() {
+	v.came()
+	v.room.Release(v.key, v.units)
+}
 
 // arriving is the body of a push in hand as it comes: each unit takes room when it begins, and
 // has its time.

@@ -85,6 +85,82 @@ func TestDoorIsShared(t *testing.T) {
 	}
 }
 
+// from has a push come through the declared proxy from an address.
+func from(address string) func(*http.Request) {
+	return func(r *http.Request) {
+		r.RemoteAddr = ingress
+		r.Header.Set("X-Forwarded-For", address)
+	}
+}
+
+// Strangers who send heads and no bodies, or the beginnings of long ones, keep nobody out who is at
+// another address, neither of the same platform, on whatever path, nor of another.
+func TestWhoSendsNoBodiesKeepsNobodyOut(t *testing.T) {
+	info := sample(t, "product-info.json")
+	const other = "/api/webhooks/sctt/"
+	for name, begun := range map[string]int{"heads": 0, "beginnings": 5 * bodyUnit} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				options := with(account(), nil).options(proxied)
+				options.Receivers[v1alpha1.PlatformSCTT] = fliggy.Adapter{}
+				h := webhookserver.NewHandler(options.Crowded(192)) // 64 may come to each of two platforms
+				end := make(chan struct{})
+				var group sync.WaitGroup
+				for i := range 3 {
+					for range 200 {
+						for _, path := range []string{byAccount, byChannel, other} {
+							r := httptest.NewRequest(http.MethodPost, path+productTail, io.MultiReader(strings.NewReader(strings.Repeat(" ", begun)), waiting{end}))
+							r.ContentLength = maxBody
+							from(fmt.Sprintf("203.0.113.%d", i))(r)
+							group.Go(func() { h.ServeHTTP(httptest.NewRecorder(), r) })
+						}
+					}
+				}
+				synctest.Wait()
+				answered(t, post(h, byAccount+productTail, info, from("203.0.113.0")), 503, "retry later")
+				answered(t, post(h, byAccount+productTail, info, from("198.51.100.1")), 200, "success")
+				answered(t, post(h, byChannel+productTail, info, from("198.51.100.1")), 200, "success")
+				if code := post(h, other+productTail, info, from("198.51.100.1")).Code; code == http.StatusServiceUnavailable {
+					t.Error("another platform's push is turned away") // it is refused: the account is not known there
+				}
+				close(end)
+				group.Wait()
+				answered(t, post(h, byAccount+productTail, info, from("203.0.113.0")), 200, "success") // all is given back
+			})
+		})
+	}
+}
+
+// What has come whole counts no more by its address: a platform that sends all from one has what it
+// always had.
+func TestWhatHasComeIsNotBoundByAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := with(account(), nil)
+		end := make(chan struct{})
+		b.record = func(context.Context) (platform.Outcome, error) { <-end; return platform.OutcomeRecorded, nil }
+		h := webhookserver.NewHandler(b.options(proxied).Crowded(16)) // 8 may come, from one address 4, and 4 may be recorded
+		replies := make(chan int, 8)
+		var group sync.WaitGroup
+		for range 4 {
+			group.Go(func() {
+				replies <- post(h, byAccount+productTail, sample(t, "product-info.json"), from("198.51.100.1")).Code
+			})
+		}
+		synctest.Wait()
+		if code := post(h, byAccount+productTail, "malformed", from("198.51.100.1")).Code; code != http.StatusBadRequest || len(replies) > 0 {
+			t.Errorf("answered %d, and %d of those before", code, len(replies))
+		}
+		close(end)
+		group.Wait()
+		close(replies)
+		for code := range replies {
+			if code != http.StatusOK {
+				t.Errorf("answered %d", code)
+			}
+		}
+	})
+}
+
 // A handful of senders from whom little comes, whatever they say is to come, shut out nobody.
 func TestTricklersTakeNoRoomForWhatHasNotCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -124,16 +124,28 @@ func (m *misses) pause() time.Duration {
 	return min(pause, longestPause)
 }
 
-// guesser is who may be guessing with a push for an account. It is nobody where the address says
-// nothing of who sent it: where no declared proxy told it, or it is one that many share behind a
-// translation of addresses. Nor where nothing can be guessed: the Channel's CIDRs let nobody
-// else in.
+// guesser is who may be guessing with a push for an account: nobody where the address says nothing of
+// who sent it. Nor where nothing can be guessed: the Channel's CIDRs let nobody else in.
 func (h *handler) guesser(r *http.Request, account *accounts.Account) guesser {
+	network := h.network(r)
+	if !network.IsValid() || account.Restored || (accounts.Guard{Networks: account.Guard.Networks}).Proves() {
+		return guesser{}
+	}
+	return guesser{channel: types.NamespacedName{Namespace: account.Namespace, Name: account.Name}, from: network, token: len(account.Guard.Tokens) > 0}
+}
+
+// network is the address that a request comes from, or the network of IPv6 that one owner has. It is
+// not valid where that says nothing of who sent it: where no declared proxy told it, or it is one
+// that many share behind a translation of addresses.
+func (h *handler) network(r *http.Request) (none netip.Prefix) {
+	if len(h.proxies) == 0 {
+		return none
+	}
 	from := h.sender(r)
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	told := err == nil && peer.Addr().Unmap() != from && !h.trusts(from)
-	if !told || shared(from) || account.Restored || (accounts.Guard{Networks: account.Guard.Networks}).Proves() {
-		return guesser{}
+	if !told || shared(from) {
+		return none
 	}
 	bits := 32
 	if from.Is6() {
@@ -141,9 +153,9 @@ func (h *handler) guesser(r *http.Request, account *accounts.Account) guesser {
 	}
 	network, err := from.Prefix(bits)
 	if err != nil {
-		return guesser{}
+		return none
 	}
-	return guesser{channel: types.NamespacedName{Namespace: account.Namespace, Name: account.Name}, from: network, token: len(account.Guard.Tokens) > 0}
+	return network
 }
 
 // carrier are the addresses behind a provider's translation (RFC 6598); clouds use them within.

@@ -59,7 +59,7 @@ const (
 // the Channel. Any other path is 404, without a redirect.
 func NewHandler(o Options) http.Handler {
 	h := &handler{receivers: o.Receivers, accounts: o.Accounts, recorder: o.Recorder, proxies: o.TrustedProxies,
-		door: newDoor(cmp.Or(o.inHand, maxInHand)), guesses: newGuesses(), firstUnit: cmp.Or(o.firstUnit, firstUnit),
+		door: newDoor(cmp.Or(o.inHand, maxInHand), o.Receivers), guesses: newGuesses(), firstUnit: cmp.Or(o.firstUnit, firstUnit),
 		lines: map[sort]*quiet.Lines{}, panics: quiet.New(time.Second, lineBurst)}
 	mux := http.NewServeMux()
 	for name, receiver := range o.Receivers {
@@ -163,12 +163,13 @@ func write(w http.ResponseWriter, reply platform.Reply) {
 
 // admit receives a push if there is room for it.
 func (h *handler) admit(w http.ResponseWriter, r *http.Request, at route) result {
-	in, admitted := h.door.enter(at)
+	in, admitted := h.door.enter(at, h.network(r))
 	if !admitted {
 		return unread(w, platform.OutcomeRetry, errCrowd)
 	}
 	defer in.leave()
 	body, err := h.read(w, r, in)
+	in.came()
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return unread(w, platform.OutcomeTooLarge, err)
 	}

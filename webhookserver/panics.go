@@ -2,21 +2,17 @@ package webhookserver
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
-	"runtime"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/laidoulaile/channel-operator/internal/panics"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 )
 
 // outcomePanic is the metric's label of a push whose handling panicked. The platform hears "try
 // again".
 const outcomePanic = "panic"
-
-// deepest is how many calls on the way to a panic are told at most.
-const deepest = 32
 
 // errPanic is a defect of ours.
 var errPanic = errors.New("the handling of a push panicked")
@@ -32,7 +28,7 @@ func (h *handler) survive(w http.ResponseWriter, at route) {
 	}
 	pushes.WithLabelValues(string(at.platform), "", unknown, outcomePanic).Inc()
 	if leftOut, allowed := h.panics.Next(); allowed {
-		log := ctrl.Log.WithName("push").WithValues("platform", at.platform, "path", at.tail, "panic", fmt.Sprintf("%T", value), "calls", calls())
+		log := ctrl.Log.WithName("push").WithValues("platform", at.platform, "path", at.tail).WithValues(panics.Told(value)...)
 		if leftOut > 0 {
 			log = log.WithValues("linesLeftOut", leftOut)
 		}
@@ -44,19 +40,4 @@ func (h *handler) survive(w http.ResponseWriter, at route) {
 		return
 	}
 	write(w, at.receiver.Reply(at.tail, platform.OutcomeRetry, ""))
-}
-
-// calls are the functions on the way to the panic, innermost first, each with its line.
-func calls() (on []string) {
-	at := make([]uintptr, deepest)
-	frames := runtime.CallersFrames(at[:runtime.Callers(1, at)])
-	for more := true; more; {
-		var frame runtime.Frame
-		frame, more = frames.Next()
-		on = append(on, fmt.Sprintf("%s:%d", frame.Function, frame.Line))
-		if frame.Function == "runtime.gopanic" { // what it called is survive
-			on = nil
-		}
-	}
-	return on
 }

@@ -489,16 +489,19 @@ func (s *small) List(_ context.Context, list client.ObjectList, _ ...client.List
 // for, nor from being kept in the copy; and nobody is told that there is no such account.
 func TestOneChannelThatCannotBeLoadedHoldsUpNoOther(t *testing.T) {
 	for name, problem := range map[string]error{
-		"forbidden":   apierrors.NewForbidden(corev1.Resource("secrets"), "locked", errors.New("no rights")),
-		"gone":        apierrors.NewNotFound(corev1.Resource("namespaces"), "travel"),
-		"unreadable":  apierrors.NewInternalError(errors.New("it cannot be decrypted")),
-		"cannot make": apierrors.NewInvalid(v1alpha1.SchemeGroupVersion.WithKind("Secret").GroupKind(), "locked", nil),
+		"forbidden":           apierrors.NewForbidden(corev1.Resource("secrets"), "locked", errors.New("no rights")),
+		"gone":                apierrors.NewNotFound(corev1.Resource("namespaces"), "travel"),
+		"unreadable":          apierrors.NewInternalError(errors.New("it cannot be decrypted")),
+		"cannot make":         apierrors.NewInvalid(v1alpha1.SchemeGroupVersion.WithKind("Secret").GroupKind(), "locked", nil),
+		"a webhook refuses":   apierrors.NewBadRequest("admission webhook denied the request"),
+		"somebody was first":  apierrors.NewAlreadyExists(corev1.Resource("secrets"), "locked-sealing"),
+		"somebody changes it": apierrors.NewConflict(corev1.Resource("secrets"), "locked-sealing", errors.New("the object has been modified")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := openKept(t)
 			k.channel("main")
 			k.channel("locked", func(c *v1alpha1.Channel) { c.Spec.Account = "2" })
-			if apierrors.IsNotFound(problem) { // a Secret is made; its namespace is not
+			if !apierrors.IsForbidden(problem) && !apierrors.IsInternalError(problem) { // to make the Secret is refused
 				k.writes.Writer = refuses{k.writes.Writer, "locked-sealing", problem}
 			} else {
 				k.reader.stale = fails("locked-sealing", problem)
@@ -520,20 +523,30 @@ func TestOneChannelThatCannotBeLoadedHoldsUpNoOther(t *testing.T) {
 
 // While the API server itself fails there is no saying who is ready; but those it gives are kept.
 func TestThoseThatAreLoadedAreKeptWhileOthersCannotBeRead(t *testing.T) {
-	k := openKept(t)
-	k.channel("main")
-	k.channel("locked", func(c *v1alpha1.Channel) { c.Spec.Account = "2" })
-	k.reader.stale = fails("locked-sealing", errAway)
-	stop := k.runs()
-	k.until("main is kept", func() bool {
-		found, err := openCopy(t, k.dir, k.keyDir).Read()
-		return err == nil && len(found) == 2 && len(found[1].Secrets) > 0
-	})
-	if k.Ready() {
-		t.Error("ready, though the API server fails")
+	for name, why := range map[string]error{
+		"away":         errAway,
+		"busy":         apierrors.NewTooManyRequests("too many requests", 1),
+		"slow":         apierrors.NewTimeoutError("the request did not complete", 1),
+		"who are you?": apierrors.NewUnauthorized("the token has expired"),
+		"behind":       apierrors.NewServiceUnavailable("etcd is away"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := openKept(t)
+			k.channel("main")
+			k.channel("locked", func(c *v1alpha1.Channel) { c.Spec.Account = "2" })
+			k.reader.stale = fails("locked-sealing", why)
+			stop := k.runs()
+			k.until("main is kept", func() bool {
+				found, err := openCopy(t, k.dir, k.keyDir).Read()
+				return err == nil && len(found) == 2 && len(found[1].Secrets) > 0
+			})
+			if k.Ready() {
+				t.Error("ready, though the API server fails")
+			}
+			k.triesAgain()
+			stop()
+		})
 	}
-	k.triesAgain()
-	stop()
 }
 
 // refuses to make an object.

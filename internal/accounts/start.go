@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -95,11 +96,21 @@ func (o *round) failing(ctx context.Context) error {
 	return errors.Join(failing...)
 }
 
-// own: the API server answered, and the answer is about this Channel alone. An internal error
-// is one too (a Secret that cannot be decrypted), as long as others are given.
+// own: the API server answered, and the answer is about this Channel alone: a right or a Secret that is
+// missing, an admission webhook that refuses its sealing Secret (with 400 or 403), somebody who made or
+// changed that at the same time (409). An internal error is one too (a Secret that cannot be decrypted),
+// as long as others are given. Who asks too often, too slowly or as nobody, asks so about every Channel.
 func (o *round) own(err error) bool {
-	return apierrors.IsForbidden(err) || apierrors.IsNotFound(err) || apierrors.IsInvalid(err) ||
-		apierrors.IsInternalError(err) && o.loaded > 0
+	status, answered := errors.AsType[*apierrors.StatusError](err)
+	if !answered {
+		return false
+	}
+	switch code := status.Status().Code; code {
+	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return false
+	default:
+		return code >= 400 && code < 500 || apierrors.IsInternalError(err) && o.loaded > 0
+	}
 }
 
 func namesOf(channels []v1alpha1.Channel) []types.NamespacedName {

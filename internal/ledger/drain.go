@@ -11,7 +11,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/journal"
 )
 
@@ -148,7 +150,7 @@ func (l *Ledger) drainOne(ctx context.Context, name string) (more bool, err erro
 		return false, nil
 	}
 	if err == nil {
-		err = l.drainRecords(ctx, name, records)
+		err = l.lines.safely(ctx, name, func() error { return l.drainRecords(ctx, name, records) })
 	}
 	switch {
 	case err == nil:
@@ -166,6 +168,10 @@ func (l *Ledger) drainOne(ctx context.Context, name string) (more bool, err erro
 // drainRecords has records of an object written, and forgets each that was. One that the API
 // server refuses is set aside, when it refuses it as it stands, or has done so for long.
 func (l *Ledger) drainRecords(ctx context.Context, name string, records []journal.Record) error {
+	channel, err := l.channelNow(ctx, name)
+	if err != nil {
+		return err
+	}
 	standing := make([]*waiting, len(records))
 	asides := map[uint64]string{}
 	for i, record := range records {
@@ -176,6 +182,10 @@ func (l *Ledger) drainRecords(ctx context.Context, name string, records []journa
 		}
 		if !f.known() {
 			asides[record.Seq] = l.refused(ctx, record, f, errors.New("it is of a kind that this version does not know"))
+			continue
+		}
+		if !f.isOf(channel) {
+			asides[record.Seq] = l.refused(ctx, record, f, errOtherAccount)
 			continue
 		}
 		standing[i] = l.lines.join(ctx, f)
@@ -194,7 +204,7 @@ func (l *Ledger) drainRecords(ctx context.Context, name string, records []journa
 		switch {
 		case r.err == nil:
 			written = append(written, records[i].Seq)
-		case refusalOf(r.err) != refusedNot, itsOwn(r.err) && l.stuck.triedFor(name, records[i].Seq) > asideAfter:
+		case refusalOf(r.err) != refusedNot, errors.Is(r.err, errPanic), itsOwn(r.err) && l.stuck.triedFor(name, records[i].Seq) > asideAfter:
 			asides[records[i].Seq] = l.refused(ctx, records[i], w.fact, r.err)
 		default:
 			failed = append(failed, r.err)
@@ -206,6 +216,24 @@ func (l *Ledger) drainRecords(ctx context.Context, name string, records []journa
 		l.admission.rate.dealtWith(answered)
 	}
 	return errors.Join(l.journal.Delete(written...), l.journal.SetAside(asides), firstOf(failed))
+}
+
+// errOtherAccount is a record of an account that its Channel's name does not stand for any more.
+var errOtherAccount = errors.New("the Channel was made again for another account, and this was pushed to the one before: " +
+	"it is written when a Channel of this name has that account")
+
+// channelNow is the Channel of an object in the journal as the cache has it now; nil if there is none, or
+// the cache is not filled.
+func (l *Ledger) channelNow(ctx context.Context, object string) (*v1alpha1.Channel, error) {
+	name, _, ok := nameOf(object)
+	if !ok || !l.sees() {
+		return nil, nil
+	}
+	var channel v1alpha1.Channel
+	if err := l.cache.Get(ctx, name, &channel, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	return &channel, nil
 }
 
 // factIn reads the fact of a record. One that says more than this version knows is an error: a

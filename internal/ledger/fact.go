@@ -20,6 +20,8 @@ import (
 type fact struct {
 	Object     object    `json:"object"`
 	ReceivedAt time.Time `json:"receivedAt"`
+	// Account that was pushed to. Records of older versions do not say it.
+	Account string `json:"account,omitempty"`
 	// Unproven: nothing proves who sent it.
 	Unproven bool `json:"unproven,omitempty"`
 	// One of these is set.
@@ -113,7 +115,7 @@ func (l *Ledger) factsOf(account *accounts.Account, push platform.Push, events [
 		if err != nil {
 			return nil, err
 		}
-		f.Unproven = push.Unproven
+		f.Account, f.Unproven = account.ID, push.Unproven
 		facts = append(facts, f)
 	}
 	return facts, nil
@@ -180,6 +182,13 @@ func (f fact) known() bool {
 		return f.Notice != nil
 	}
 	return false
+}
+
+// isOf reports whether the fact may be written for a Channel that has its Channel's name by now. One that
+// was made again for another account is another's. Nil is none: what was acknowledged stays that Channel's.
+func (f fact) isOf(channel *v1alpha1.Channel) bool {
+	return channel == nil || (f.Account == "" || f.Account == channel.Spec.Account) &&
+		(f.Object.Platform == "" || f.Object.Platform == channel.Spec.Platform)
 }
 
 // weight is about how many bytes the fact is.

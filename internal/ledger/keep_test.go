@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -364,5 +365,79 @@ func TestTimelessChangeIsNotLostBehindAClockAhead(t *testing.T) {
 	b.record(ahead, change("2", noon, "m-1", platform.AspectPrice))
 	if got := b.record(late, change("2", noon.Add(-time.Minute), "m-2", platform.AspectPrice)); got != platform.OutcomeOlder {
 		t.Errorf("an older change: %s", got)
+	}
+}
+
+// What waits in the journal is written for the account that it was pushed to: neither for another that
+// has the Channel's name by now, nor for one of another platform. It is set aside, and written when a Channel of
+// that account has the name again. It is written too where none has it. Records of versions
+// that did not say the account are written as before.
+func TestWhatIsKeptIsNotTakenByAnotherAccount(t *testing.T) {
+	k := keep(t, "fliggy")
+	again := func(p v1alpha1.Platform, account string) {
+		t.Helper()
+		name := metav1.ObjectMeta{Namespace: k.account.Namespace, Name: k.account.Name}
+		if err := client.IgnoreNotFound(k.api.Delete(t.Context(), &v1alpha1.Channel{ObjectMeta: name})); err != nil {
+			t.Fatal(err)
+		}
+		if account == "" {
+			return
+		}
+		if err := k.api.Create(t.Context(), &v1alpha1.Channel{ObjectMeta: name,
+			Spec: v1alpha1.ChannelSpec{Platform: p, Account: account, CredentialsRef: v1alpha1.SecretReference{Name: "x"}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, test := range []struct {
+		platform v1alpha1.Platform
+		account  string
+		aside    int
+	}{{v1alpha1.PlatformFliggy, "2", 2}, {v1alpha1.PlatformDouyin, "1", 2}, {v1alpha1.PlatformFliggy, "1", 0}, {"", "", 0}} {
+		id := fmt.Sprint(i)
+		again(v1alpha1.PlatformFliggy, "1")
+		k.server.away.Store(true)
+		k.record(push("x"), told(id, "m-1"), change(id, noon, "m-1", platform.AspectPrice))
+		k.stop() // nothing is under way while the Channel is made again
+		again(test.platform, test.account)
+		k.server.away.Store(false)
+		k.start(t)
+		k.empties()
+		if asides := k.journal.Asides(); len(asides) != test.aside || test.aside > 0 && !strings.Contains(asides[0].Reason, "another account") {
+			t.Errorf("%d: set aside: %+v", i, asides)
+		}
+		orders := v1alpha1.OrderVoucherList{}
+		if err := k.api.List(t.Context(), &orders, client.InNamespace(k.account.Namespace)); err != nil {
+			t.Fatal(err)
+		}
+		there := len(slices.DeleteFunc(orders.Items, func(o v1alpha1.OrderVoucher) bool { return o.Spec.OrderID != id }))
+		if there != 1-test.aside/2 {
+			t.Errorf("%d: %d orders are there", i, there)
+		}
+		again(v1alpha1.PlatformFliggy, "1")
+		k.stop()
+		k.start(t) // what is set aside is tried again
+		k.empties()
+		k.eventually(func() bool { return k.journal.Stats().Asides == 0 && k.journal.Stats().Records == 0 })
+		if n := k.order("fliggy-" + id).Spec.Notifications; len(n) != 1 || k.product("fliggy-"+id).Spec.Announced.Price == nil {
+			t.Errorf("%d: notifications %+v", i, n)
+		}
+	}
+	k.server.away.Store(true)
+	k.record(push("x"), told("older", "m-1"))
+	records, err := k.journal.Of("order/"+k.account.Namespace+"/fliggy/older", 1)
+	if err != nil || len(records) != 1 || !strings.Contains(string(records[0].Data), `"account":"1"`) {
+		t.Fatalf("%+v, %v", records, err)
+	}
+	older := strings.ReplaceAll(strings.Replace(string(records[0].Data), `"account":"1",`, "", 1), `"m-1"`, `"m-2"`)
+	if err := k.journal.Put(t.Context(), "order/"+k.account.Namespace+"/fliggy/older", []byte(older)); err != nil {
+		t.Fatal(err)
+	}
+	k.stop()
+	again(v1alpha1.PlatformFliggy, "2")
+	k.server.away.Store(false)
+	k.start(t)
+	k.empties()
+	if n := k.order("fliggy-older").Spec.Notifications; len(n) != 1 || n[0].ID != "m-2" || k.journal.Stats().Asides != 1 {
+		t.Errorf("notifications %+v, %+v", n, k.journal.Stats())
 	}
 }

@@ -89,9 +89,9 @@ func (l *Ledger) Start(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-			l.pushed.write(ctx)
-			l.lookAside(ctx)
-			l.settleComing(ctx)
+			for _, look := range []func(context.Context){l.pushed.write, l.lookAside, l.settleComing} {
+				_ = l.lines.safely(ctx, "what the Channels show", func() error { look(ctx); return nil }) // it was told
+			}
 		}
 	}
 }
@@ -136,13 +136,18 @@ func (l *Ledger) record(ctx context.Context, account *accounts.Account, push pla
 		standing = append(standing, enter(ctx, f))
 	}
 	results := make([]result, len(standing))
+	settleOne := func(i int, w *waiting) {
+		if err := l.lines.safely(ctx, &w.fact.Object, func() error { results[i] = settle(ctx, w); return nil }); err != nil {
+			results[i] = result{platform.OutcomeRetry, err}
+		}
+	}
 	var settling sync.WaitGroup
 	for i, w := range standing {
 		if i == len(standing)-1 {
-			results[i] = settle(ctx, w) // mostly the only one
+			settleOne(i, w) // mostly the only one
 			break
 		}
-		settling.Go(func() { results[i] = settle(ctx, w) })
+		settling.Go(func() { settleOne(i, w) })
 	}
 	settling.Wait()
 	l.letGo(facts, results)

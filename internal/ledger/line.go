@@ -9,6 +9,7 @@ import (
 
 	"github.com/laidoulaile/channel-operator/internal/fair"
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/quiet"
 )
 
 const (
@@ -35,6 +36,8 @@ type lines struct {
 	// slots are divided by Channel: whoever has many objects does not keep others waiting.
 	slots *fair.Slots[channel]
 
+	panics *quiet.Lines
+
 	mu sync.Mutex
 	// standing are those in line for an object; an object that is there has a writer.
 	standing map[object][]*waiting
@@ -52,7 +55,7 @@ type waiting struct {
 }
 
 func newLines(write func(context.Context, []fact) []result) *lines {
-	return &lines{write: write, slots: fair.NewSlots[channel](maxWrites), standing: map[object][]*waiting{}, queued: map[channel]int{}}
+	return &lines{write: write, slots: fair.NewSlots[channel](maxWrites), panics: quiet.New(time.Second, 10), standing: map[object][]*waiting{}, queued: map[channel]int{}}
 }
 
 // join puts a fact in line.
@@ -186,7 +189,7 @@ func (l *lines) deliver(group []*waiting) {
 		facts = append(facts, w.fact)
 	}
 	start := time.Now()
-	results := l.write(ctx, facts)
+	results := l.tryWrite(ctx, facts)
 	l.wrote(time.Since(start))
 	for i, w := range group {
 		w.done <- results[i]

@@ -100,6 +100,13 @@ func (l *Ledger) nothingKept(o object, fresh bool) error {
 	return nil
 }
 
+// Keeps reports whether this replica's journal keeps something that was pushed about a product
+// or an order and is not on it yet, or cannot tell now.
+func (l *Ledger) Keeps(there client.Object) bool {
+	o, _, _ := judge(there)
+	return l.nothingKept(o, true) != nil
+}
+
 func (l *Ledger) lookProduct(ctx context.Context, account *accounts.Account, names platform.ProductNames) (*platform.KnownProduct, error) {
 	for _, by := range []struct {
 		index string

@@ -17,7 +17,7 @@ var journalPuts = prometheus.NewCounter(prometheus.CounterOpts{
 // Collectors are the ledger's metrics, for the one registry they go into: what unproven pushes
 // made and, if there is a journal, how much it keeps.
 func (l *Ledger) Collectors() []prometheus.Collector {
-	always := []prometheus.Collector{l.unknown, l.unknown.refuse}
+	always := []prometheus.Collector{l.unknown, l.unknown.refuse, panicked}
 	if l.journal == nil {
 		return always
 	}

@@ -74,9 +74,9 @@ func ofOne(err error) bool {
 	return forGood(err) || apierrors.IsBadRequest(err) || apierrors.IsForbidden(err)
 }
 
-// forGood reports whether the API server will never take what is written, as it stands.
+// forGood reports whether what is written will never be taken, as it stands.
 func forGood(err error) bool {
-	return refusalOf(err) != refusedNot || tooLarge(err) || errors.Is(err, errFull)
+	return refusalOf(err) != refusedNot || tooLarge(err) || errors.Is(err, errFull) || errors.Is(err, errPanic)
 }
 
 // fault is for whose sake a write failed, the gravest last.
@@ -92,7 +92,7 @@ const (
 // webhook that fails for it), and so may a conflict that outlasts our patience, or a write that
 // hangs. Where there is no answer, or one about who asks, it is the API server.
 func faultOf(err error) fault {
-	if errors.Is(err, errFull) || tooLarge(err) {
+	if errors.Is(err, errFull) || errors.Is(err, errPanic) || tooLarge(err) {
 		return ofObject
 	}
 	status, ok := errors.AsType[*apierrors.StatusError](err)

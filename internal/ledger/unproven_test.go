@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -176,5 +177,58 @@ func TestWhatTheCacheShowsIsNotComing(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// What was acknowledged about an object that is deleted while it waits in the journal is written
+// all the same, on a new one; and whoever deletes what nobody knows can see that it waits, or was
+// set aside.
+func TestWhatIsKeptOfAnObjectOutlivesIt(t *testing.T) {
+	k := keep(t, "fliggy")
+	k.account.MaxUnknown = 10
+	change := func(id string) platform.Event {
+		return change("1", noon.Add(time.Second), id, platform.AspectPrice)
+	}
+	for _, event := range []platform.Event{told("1", "m-1"), change("m-1")} {
+		if _, err := k.claim(event); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k.empties()
+	objects := []client.Object{k.order("fliggy-1"), k.product("fliggy-1")}
+	keeps := func(want bool) {
+		t.Helper()
+		for _, object := range objects {
+			if k.Keeps(object) != want {
+				t.Errorf("it keeps something of %T: %v", object, !want)
+			}
+		}
+	}
+	keeps(false)
+	k.server.away.Store(true)
+	refused, strange := told("1", "m-3"), change("m-3")
+	refused.Order.Kind, strange.Product.MessageID = "NoSuchKind", strings.Repeat("x", 1000)
+	for _, event := range []platform.Event{told("1", "m-2"), change("m-2"), refused, strange} {
+		if _, err := k.claim(event); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keeps(true)
+	for _, object := range objects {
+		if err := k.api.Delete(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k.server.away.Store(false)
+	k.empties()
+	if n := k.order("fliggy-1").Spec.Notifications; len(n) != 1 || n[0].ID != "m-2" {
+		t.Errorf("notifications %+v", n)
+	}
+	if price := k.product("fliggy-1").Spec.Announced.Price; price == nil || price.MessageID != "m-2" {
+		t.Errorf("announced %+v", price)
+	}
+	keeps(true) // of each, one is set aside
+	if n := k.journal.Stats().Asides; n != 2 {
+		t.Errorf("%d are set aside, want 2", n)
 	}
 }
