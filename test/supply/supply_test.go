@@ -1,3 +1,5 @@
+// Package supply reads the Makefile, the workflows and the image's recipe: what they are to check,
+// compare and pin. It runs none of them.
 package supply
 
 import (
@@ -7,12 +9,23 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/laidoulaile/channel-operator/test/env"
 )
+
+func root(t *testing.T) string {
+	t.Helper()
+	dir, err := env.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
 
 // text of a file of the repository, of which no line is a comment.
 func text(t *testing.T, path string) string {
 	t.Helper()
-	raw, err := os.ReadFile(filepath.Join("../../..", path))
+	raw, err := os.ReadFile(filepath.Join(root(t), path))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,13 +86,13 @@ func TestReleaseSaysWhatIsInItAndWhereItComesFrom(t *testing.T) {
 
 // What builds and checks is named by what nobody can move: actions by commit, tools by go.sum.
 func TestActionsAndToolsArePinned(t *testing.T) {
-	workflows, err := filepath.Glob("../../../.github/workflows/*")
+	workflows, err := os.ReadDir(filepath.Join(root(t), ".github", "workflows"))
 	if err != nil || len(workflows) < 2 {
 		t.Fatal(workflows, err)
 	}
-	for _, path := range workflows {
-		workflow := text(t, strings.TrimPrefix(path, "../../../"))
-		used := regexp.MustCompile(`uses: *(\S+)`).FindAllStringSubmatch(workflow, -1)
+	for _, file := range workflows {
+		path := ".github/workflows/" + file.Name()
+		used := regexp.MustCompile(`uses: *(\S+)`).FindAllStringSubmatch(text(t, path), -1)
 		if len(used) == 0 {
 			t.Errorf("%s uses nothing", path)
 		}
@@ -94,7 +107,7 @@ func TestActionsAndToolsArePinned(t *testing.T) {
 		t.Errorf("make fetches %q", loose)
 	}
 	for _, built := range regexp.MustCompile(`(?m)^\t@?cd (hack/tools\S*) && go build`).FindAllStringSubmatch(made, -1) {
-		if _, err := os.Stat(filepath.Join("../../..", built[1], "go.sum")); err != nil {
+		if _, err := os.Stat(filepath.Join(root(t), built[1], "go.sum")); err != nil {
 			t.Errorf("a tool whose sum nobody knows: %v", err)
 		}
 	}
