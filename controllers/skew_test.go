@@ -18,6 +18,9 @@ func TestLeadersWhoseClocksDifferTakeNothingBackAndHoldUpNothing(t *testing.T) {
 	orderIs(s, "ch-1", v1alpha1.ReasonConfirmed, phase(v1alpha1.OrderIssued))
 	for i, ahead := range []time.Duration{skew, -skew} {
 		s.restart(func() { s.ahead.Store(int64(ahead)) })
+		s.offer("88")
+		s.announce("INFO_CHANGE", "88")
+		productIs(s, "ch-88", v1alpha1.ReasonSynced, func(ps *v1alpha1.ProductSync) bool { return ps.Status.Summary.Price == "350.50 CNY" })
 		price := fmt.Sprintf("%d.00", 100+i)
 		s.fake.Down()
 		must(t, s.fake.SetPrice("88", price))
