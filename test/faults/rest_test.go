@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.etcd.io/bbolt"
 	corev1 "k8s.io/api/core/v1"
@@ -53,7 +54,7 @@ func (w *world) planted() (made, kept []string) {
 	}
 	var secrets corev1.SecretList
 	if err := w.api.List(context.WithoutCancel(w.Context()), &secrets); err != nil {
-		w.Fatal(err)
+		w.Error(err)
 	}
 	for i := range secrets.Items {
 		sown.kept = append(sown.kept, valuesOf(&secrets.Items[i])...)
@@ -96,17 +97,21 @@ func (w *world) searchKept(f *finder) {
 	}
 }
 
-// searchMetrics looks at what the manager shows of itself, if it is up.
+// searchMetrics looks at what the manager shows of itself, if it is up. It ends no test, so that
+// it can be called when one is over.
 func (w *world) searchMetrics(f *finder) {
 	w.Helper()
-	if w.isUp() != nil {
-		return
-	}
-	w.eventually(func() error {
+	for deadline := time.Now().Add(eventually); w.isUp() == nil; time.Sleep(20 * time.Millisecond) {
 		exposed, err := w.exposed()
-		w.report("the metrics", f.in(exposed))
-		return err
-	})
+		if err == nil {
+			w.report("the metrics", f.in(exposed))
+			return
+		}
+		if time.Now().After(deadline) {
+			w.Error(err)
+			return
+		}
+	}
 }
 
 // searchFiles looks at the journal and what lies beside it, but for the key of the copy of
