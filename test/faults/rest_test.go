@@ -68,7 +68,11 @@ func (w *world) planted() (made, kept []string) {
 	return slices.Concat(nowhere, sown.made), slices.Clone(sown.kept)
 }
 
-func distinct(texts []string) []string { return slices.Compact(slices.Sorted(slices.Values(texts))) }
+// distinct are the texts that are long enough to be sought, each once.
+func distinct(texts []string) []string {
+	texts = slices.DeleteFunc(texts, func(text string) bool { return len(text) < leastSought })
+	return slices.Compact(slices.Sorted(slices.Values(texts)))
+}
 
 // bookkeeping are the keys of Secrets that hold no secret.
 var bookkeeping = []string{"account", "issuedAt", "expiresAt"}
