@@ -76,7 +76,7 @@ type options struct {
 	leaderElectNamespace                      string
 	allowPrivate                              bool
 	requireProof                              bool
-	trustedProxies                            string
+	deniedCIDRs, trustedProxies               string
 	watchNamespaces                           string
 	workers                                   int
 	log                                       zap.Options
@@ -103,6 +103,7 @@ func parse(flags *flag.FlagSet) options {
 	flags.BoolVar(&o.leaderElect, "leader-elect", false, "Let only one of several replicas run the controllers; every replica receives.")
 	flags.StringVar(&o.leaderElectNamespace, "leader-elect-namespace", "", "Namespace of the lease; empty: the manager's own.")
 	flags.BoolVar(&o.allowPrivate, "allow-private-endpoints", false, "Let Channels' endpoints be plain http and private addresses. For local stacks.")
+	flags.StringVar(&o.deniedCIDRs, "denied-cidrs", "", "CIDRs that no Channel's endpoint may lead to, separated by commas: those of the cluster, where its pods or services have global addresses.")
 	flags.BoolVar(&o.requireProof, "require-proof", false, "Accept no pushes of a Channel whose platform signs none and that has neither a token nor CIDRs, unless it sets spec.receive.acceptUnproven.")
 	flags.StringVar(&o.trustedProxies, "trusted-proxies", "", "CIDRs of the proxies in front, separated by commas: behind them, and only behind them, X-Forwarded-For says whom a push comes from.")
 	flags.StringVar(&o.watchNamespaces, "watch-namespaces", "", "Namespaces that Channels are in, separated by commas: nothing is read or written in any other. Empty: all.")
@@ -117,7 +118,7 @@ func parse(flags *flag.FlagSet) options {
 
 func run(ctx context.Context, o options) error {
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.log)))
-	proxies, err := parsePrefixes(o.trustedProxies)
+	proxies, err := parsePrefixes("trusted-proxies", o.trustedProxies)
 	if err = errors.Join(err, checkNamespaces(o.namespaces())); err != nil {
 		return err
 	}
@@ -231,6 +232,10 @@ func managerOptions(o options) ctrl.Options {
 
 // assemble wires accounts, ledger, push server and controllers into the manager.
 func assemble(ctx context.Context, mgr ctrl.Manager, config *rest.Config, o options, listener net.Listener, proxies []netip.Prefix, kept *journal.Journal) (*manager.Server, error) {
+	denied, err := parsePrefixes("denied-cidrs", o.deniedCIDRs)
+	if err != nil {
+		return nil, err
+	}
 	direct, err := ledger.NewClient(apart(config), client.Options{Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
 	if err != nil {
 		return nil, fmt.Errorf("make the ledger's client: %w", err)
@@ -240,7 +245,7 @@ func assemble(ctx context.Context, mgr ctrl.Manager, config *rest.Config, o opti
 	book.Events = mgr.GetEventRecorder("channel-operator")
 	registry := accounts.NewRegistry(accounts.Options{
 		Adapters: adapters, Channels: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Writer: direct,
-		RoundTripper: platform.NewRoundTripper(o.allowPrivate), AllowPrivate: o.allowPrivate, RequireProof: o.requireProof, Copy: openCopy(o),
+		RoundTripper: platform.NewRoundTripper(o.allowPrivate, denied...), AllowPrivate: o.allowPrivate, RequireProof: o.requireProof, Copy: openCopy(o),
 		Namespaces: o.namespaces(),
 	})
 	registry.Restore(ctx)
@@ -323,12 +328,12 @@ func items(list string) []string {
 	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
-func parsePrefixes(list string) ([]netip.Prefix, error) {
+func parsePrefixes(flag, list string) ([]netip.Prefix, error) {
 	var prefixes []netip.Prefix
 	for _, text := range items(list) {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
-			return nil, fmt.Errorf("--trusted-proxies: %w", err)
+			return nil, fmt.Errorf("--%s: %w", flag, err)
 		}
 		prefixes = append(prefixes, prefix.Masked())
 	}

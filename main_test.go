@@ -53,10 +53,10 @@ func TestFlagsOfTheContract(t *testing.T) {
 }
 
 func TestTrustedProxiesMustBeCIDRs(t *testing.T) {
-	if got, err := parsePrefixes("10.0.0.0/8, 192.0.2.1/32"); err != nil || len(got) != 2 {
+	if got, err := parsePrefixes("trusted-proxies", "10.0.0.0/8, 192.0.2.1/32"); err != nil || len(got) != 2 {
 		t.Errorf("%v, %v", got, err)
 	}
-	if _, err := parsePrefixes("10.0.0.1"); err == nil {
+	if _, err := parsePrefixes("trusted-proxies", "10.0.0.1"); err == nil {
 		t.Error("an address passed as a CIDR")
 	}
 }

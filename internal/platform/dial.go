@@ -54,11 +54,11 @@ func inner(host string) bool {
 }
 
 // NewRoundTripper makes the connections shared by all accounts: TLS 1.2 at least, no
-// proxy, and, unless allowPrivate, no address that is not public. The address is
-// checked when it is dialled, so that no DNS answer leads inside.
-func NewRoundTripper(allowPrivate bool) *http.Transport {
+// proxy, unless allowPrivate no address that is not public, and none of those that are
+// denied. The address is checked when it is dialled, so that no DNS answer leads inside.
+func NewRoundTripper(allowPrivate bool, denied ...netip.Prefix) *http.Transport {
 	return &http.Transport{
-		DialContext:            newDialer(allowPrivate).DialContext,
+		DialContext:            newDialer(allowPrivate, denied...).DialContext,
 		ForceAttemptHTTP2:      true,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    handshakeTimeout,
@@ -70,12 +70,27 @@ func NewRoundTripper(allowPrivate bool) *http.Transport {
 	}
 }
 
-func newDialer(allowPrivate bool) *net.Dialer {
-	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
-	if !allowPrivate {
-		dialer.Control = publicOnly
+func newDialer(allowPrivate bool, denied ...netip.Prefix) *net.Dialer {
+	return &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second, Control: func(network, address string, c syscall.RawConn) error {
+		if !allowPrivate {
+			if err := publicOnly(network, address, c); err != nil {
+				return err
+			}
+		}
+		return notDenied(denied, address)
+	}}
+}
+
+func notDenied(denied []netip.Prefix, address string) error {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("%w: %s", ErrEndpoint, address)
 	}
-	return dialer
+	ip := counting(at.Addr())
+	if slices.ContainsFunc(denied, func(p netip.Prefix) bool { return p.Contains(ip) }) {
+		return fmt.Errorf("%w: it resolves to %s, which --denied-cidrs names", ErrEndpoint, ip)
+	}
+	return nil
 }
 
 func publicOnly(_, address string, _ syscall.RawConn) error {
@@ -93,13 +108,20 @@ func public(ip netip.Addr) bool {
 	if ip.Zone() != "" { // a zone is of this machine, and no prefix has an address with one
 		return false
 	}
-	ip = ip.Unmap()
+	ip = counting(ip)
+	inside := func(p netip.Prefix) bool { return p.Contains(ip) }
+	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !slices.ContainsFunc(notPublic, inside)
+}
+
+// counting is the address that counts: of a mapped or translated one the IPv4 address, without
+// a zone.
+func counting(ip netip.Addr) netip.Addr {
+	ip = ip.Unmap().WithZone("")
 	if translated.Contains(ip) {
 		b := ip.As16()
 		ip = netip.AddrFrom4([4]byte(b[12:]))
 	}
-	inside := func(p netip.Prefix) bool { return p.Contains(ip) }
-	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !slices.ContainsFunc(notPublic, inside)
+	return ip
 }
 
 // translated is how a cluster without IPv4 reaches IPv4 addresses (NAT64, RFC 6052):

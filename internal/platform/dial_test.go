@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -162,6 +163,33 @@ func TestDialRefusesAnInnerAddress(t *testing.T) {
 	conn, err := platform.NewRoundTripper(true).DialContext(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatalf("with allowPrivate: %v", err)
+	}
+	_ = conn.Close()
+}
+
+// Whatever is allowed besides, what is denied by name is not dialled, in whatever form.
+func TestDeniedNetworksAreNotDialled(t *testing.T) {
+	address, accepted := listener(t, "127.0.0.1:0")
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []string{address, "localhost:" + port, "[::ffff:127.0.0.1]:" + port, "[2a00:1450:1::1]:443", "[64:ff9b::7f00:1]:443"} {
+		base := platform.NewRoundTripper(true, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("2a00:1450:1::/48"))
+		conn, err := base.DialContext(t.Context(), "tcp", to)
+		if err == nil {
+			_ = conn.Close()
+		}
+		if !errors.Is(err, platform.ErrEndpoint) {
+			t.Errorf("dial %s: %v, want ErrEndpoint", to, err)
+		}
+	}
+	if n := accepted.Load(); n != 0 {
+		t.Errorf("%d connections reached the listener", n)
+	}
+	conn, err := platform.NewRoundTripper(true, netip.MustParsePrefix("10.0.0.0/8")).DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatalf("another network is denied: %v", err)
 	}
 	_ = conn.Close()
 }

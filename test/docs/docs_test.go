@@ -7,6 +7,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"go/types"
 	"io/fs"
 	"maps"
 	"os"
@@ -230,36 +231,83 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// Tests and folders named on the front page are there.
+// Folders named on the front page are there.
 func TestFrontPage(t *testing.T) {
-	page := read(t, "README.md")
-	var code strings.Builder
+	for _, folder := range set(`(?m)^    ([a-z0-9/]+/)  `, read(t, "README.md")) {
+		if _, err := os.Stat(filepath.Join(root(t), folder)); err != nil {
+			t.Errorf("README.md: %v", err)
+		}
+	}
+}
+
+// Tests that a page names are there, and are such as go test runs.
+func TestNamedTestsExist(t *testing.T) {
+	existing := tests(t)
+	for page, least := range map[string]int{"README.md": 10, "docs/security.md": 100} {
+		named := regexp.MustCompile("`((?:[a-z]+\\.)?(?:Test|Fuzz)[A-Z][A-Za-z0-9]*)`").FindAllStringSubmatch(read(t, page), -1)
+		if len(named) < least {
+			t.Errorf("%s names only %d tests", page, len(named))
+		}
+		for _, name := range named {
+			if !existing[name[1]] {
+				t.Errorf("%s names %s, which is no test", page, name[1])
+			}
+		}
+	}
+}
+
+// Whatever is asked of the protection, a test shows, or the page says that none does.
+func TestSecurityPageNamesATestForWhatIsAsked(t *testing.T) {
+	for _, row := range rows(t, read(t, "docs", "security.md"), "What is asked") {
+		if len(row) != 2 || !regexp.MustCompile(`Test[A-Z]|Fuzz[A-Z]`).MatchString(row[1]) {
+			t.Errorf("%q names no test", row)
+		}
+	}
+}
+
+// tests are the names of all tests and fuzz targets there are, with and without their package.
+func tests(t *testing.T) map[string]bool {
+	t.Helper()
+	all := map[string]bool{}
 	err := filepath.WalkDir(root(t), func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
 		case entry.IsDir() && (entry.Name() == "bin" || entry.Name() == ".git"):
 			return filepath.SkipDir
-		case strings.HasSuffix(path, "_test.go"):
-			text, err := os.ReadFile(path)
-			code.Write(text)
+		case !strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
 			return err
+		}
+		in := strings.TrimSuffix(file.Name.Name, "_test")
+		for _, declared := range file.Decls {
+			if f, ok := declared.(*ast.FuncDecl); ok && isTest(f) {
+				all[f.Name.Name], all[in+"."+f.Name.Name] = true, true
+			}
 		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range set("`(Test[A-Za-z]+)`", page) {
-		if !strings.Contains(code.String(), "func "+name+"(") {
-			t.Errorf("README.md names %s, which is no test", name)
-		}
+	return all
+}
+
+// isTest reports whether it is a func TestX(t *testing.T), or a func FuzzX(f *testing.F).
+func isTest(f *ast.FuncDecl) bool {
+	takes := ""
+	switch {
+	case strings.HasPrefix(f.Name.Name, "Test"):
+		takes = "*testing.T"
+	case strings.HasPrefix(f.Name.Name, "Fuzz"):
+		takes = "*testing.F"
 	}
-	for _, folder := range set(`(?m)^    ([a-z0-9/]+/)  `, page) {
-		if _, err := os.Stat(filepath.Join(root(t), folder)); err != nil {
-			t.Errorf("README.md: %v", err)
-		}
-	}
+	parameters := f.Type.Params.List
+	return f.Recv == nil && f.Type.Results == nil && len(parameters) == 1 && len(parameters[0].Names) < 2 &&
+		types.ExprString(parameters[0].Type) == takes
 }
 
 // pages are the pages written by hand, relative to the root.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -40,10 +41,11 @@ func newFinder(texts ...string) *finder {
 	return f
 }
 
-// disguises are a text itself, escaped for a URL, in hexadecimal, and in base64 wherever it
+// disguises are a text itself, escaped for a URL or in JSON, in hexadecimal, and in base64 wherever it
 // stands in what was encoded.
 func disguises(text string) []string {
-	all := []string{text, url.QueryEscape(text), hex.EncodeToString([]byte(text))}
+	escaped := strconv.QuoteToASCII(text)
+	all := []string{text, url.QueryEscape(text), hex.EncodeToString([]byte(text)), escaped[1 : len(escaped)-1]}
 	for before := range 3 {
 		encoded := base64.StdEncoding.EncodeToString([]byte(strings.Repeat(" ", before) + text))
 		// What depends on the bytes before and after is left out.
@@ -80,6 +82,7 @@ func TestTheFinderFindsWhatIsDisguised(t *testing.T) {
 		"base64, 2":   base64.StdEncoding.EncodeToString([]byte("22code 9/ä+xyz")),
 		"base64, 3":   base64.StdEncoding.EncodeToString([]byte("333code 9/ä+xyz")),
 		"hexadecimal": "a0" + hex.EncodeToString([]byte("code 9/ä+xyz")),
+		"in JSON":     `"code 9/\u00e4+xyz"`,
 		"in a URL":    "?token=" + url.QueryEscape("code 9/ä+xyz"),
 	} {
 		if found := f.in([]byte(data)); len(found) != 1 || !strings.HasPrefix(found[0], `"code`) {

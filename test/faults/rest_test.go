@@ -2,7 +2,9 @@ package faults
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -14,7 +16,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"go.etcd.io/bbolt"
 	corev1 "k8s.io/api/core/v1"
@@ -29,23 +33,64 @@ import (
 const planted, plantedMobile, spacedMobile = "Zq7HushVx94K", "13912345678", "139 8765 4321"
 
 // nowhere lists what may come to rest nowhere in clear, not even in a Secret.
-var nowhere = []string{planted, plantedMobile, spacedMobile, platformtest.FliggyTravellerMobile, platformtest.FliggyTravellerCertificate}
+var nowhere = []string{planted, plantedMobile, spacedMobile, platformtest.FliggyTravellerMobile, platformtest.FliggyTravellerCertificate,
+	platformtest.FliggyTravellerName, platformtest.DouyinContactName, platformtest.DouyinContactPhone}
+
+// sown is what the worlds of this run planted, until now: codes and links that no Secret has,
+// and what stands in Secrets, or in the file of a key.
+var sown struct {
+	sync.Mutex
+	made, kept []string
+}
+
+// planted is all that came to be planted in this run. What was made may stand in no Secret
+// either; what is kept are keys, tokens, identities, and codes that were supplied.
+func (w *world) planted() (made, kept []string) {
+	w.Helper()
+	sown.Lock()
+	defer sown.Unlock()
+	for _, list := range w.made {
+		sown.made = append(sown.made, list()...)
+	}
+	var secrets corev1.SecretList
+	if err := w.api.List(context.WithoutCancel(w.Context()), &secrets); err != nil {
+		w.Error(err)
+	}
+	for i := range secrets.Items {
+		sown.kept = append(sown.kept, valuesOf(&secrets.Items[i])...)
+	}
+	key, err := os.ReadFile(filepath.Join(cmp.Or(w.keys, w.journal), "copy.key"))
+	if ignoreGone(err) != nil {
+		w.Error(err)
+	}
+	sown.kept = append(sown.kept, secretLines(string(key))...)
+	sown.made, sown.kept = distinct(sown.made), distinct(sown.kept)
+	return slices.Concat(nowhere, sown.made), slices.Clone(sown.kept)
+}
+
+// distinct are the texts that are long enough to be sought, each once.
+func distinct(texts []string) []string {
+	texts = slices.DeleteFunc(texts, func(text string) bool { return len(text) < leastSought })
+	return slices.Compact(slices.Sorted(slices.Values(texts)))
+}
 
 // bookkeeping are the keys of Secrets that hold no secret.
 var bookkeeping = []string{"account", "issuedAt", "expiresAt"}
 
 // showsNothing looks for secrets wherever something comes to rest: in etcd, in the journal
 // and what lies beside it, in the metrics, and in what the managers logged. Besides what the
-// tests planted, and what stands in Secrets, it looks for others that stand in none.
+// tests planted, and what stands or stood in Secrets, it looks for others that stand in none.
 func (w *world) showsNothing(others ...string) {
 	w.Helper()
-	others = slices.Concat(others, nowhere)
-	secrets := w.searchEtcd(others)
-	w.searchOwn(newFinder(slices.Concat(secrets, others)...))
+	made, kept := w.planted()
+	others = slices.Concat(others, made)
+	f := newFinder(slices.Concat(w.searchEtcd(others), others, kept)...)
+	w.searchKept(f)
+	w.searchMetrics(f)
 }
 
-// searchOwn looks at what the managers themselves keep and show.
-func (w *world) searchOwn(f *finder) {
+// searchKept looks at what the managers themselves keep and log.
+func (w *world) searchKept(f *finder) {
 	w.Helper()
 	w.searchFiles(f)
 	w.mu.Lock()
@@ -54,14 +99,23 @@ func (w *world) searchOwn(f *finder) {
 	for _, log := range logs {
 		w.report("a log", f.in([]byte(log.String())))
 	}
-	if w.isUp() != nil {
-		return
-	}
-	w.eventually(func() error {
+}
+
+// searchMetrics looks at what the manager shows of itself, if it is up. It ends no test, so that
+// it can be called when one is over.
+func (w *world) searchMetrics(f *finder) {
+	w.Helper()
+	for deadline := time.Now().Add(eventually); w.isUp() == nil; time.Sleep(20 * time.Millisecond) {
 		exposed, err := w.exposed()
-		w.report("the metrics", f.in(exposed))
-		return err
-	})
+		if err == nil {
+			w.report("the metrics", f.in(exposed))
+			return
+		}
+		if time.Now().After(deadline) {
+			w.Error(err)
+			return
+		}
+	}
 }
 
 // searchFiles looks at the journal and what lies beside it, but for the key of the copy of
@@ -152,15 +206,26 @@ func secretsIn(t testing.TB, value []byte) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var secrets []string
-	for key, data := range object.(*corev1.Secret).Data {
-		for line := range strings.Lines(string(data)) {
-			if line = strings.TrimSpace(line); len(line) >= leastSought && !slices.Contains(bookkeeping, key) {
-				secrets = append(secrets, line[:min(len(line), 24)])
-			}
+	return valuesOf(object.(*corev1.Secret))
+}
+
+func valuesOf(secret *corev1.Secret) (values []string) {
+	for key, data := range secret.Data {
+		if !slices.Contains(bookkeeping, key) {
+			values = append(values, secretLines(string(data))...)
 		}
 	}
-	return secrets
+	return values
+}
+
+// secretLines are the beginnings of the lines of what is secret.
+func secretLines(text string) (lines []string) {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); len(line) >= leastSought {
+			lines = append(lines, line[:min(len(line), 24)])
+		}
+	}
+	return lines
 }
 
 // unzipped is what was packed with gzip, at whatever place.

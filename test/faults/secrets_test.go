@@ -147,6 +147,12 @@ func (w *world) openHall(telling *gossip) *hall {
 	if err != nil {
 		w.Fatal(err)
 	}
+	w.made = append(w.made, func() (vouchers []string) {
+		for _, order := range fake.Orders() {
+			vouchers = append(vouchers, order.Secrets()...)
+		}
+		return vouchers
+	})
 	rule := platformtest.DefaultSCTTSignature
 	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "hall"}, StringData: map[string]string{"secret": fake.Secret(), "pushToken": pushToken}})
 	w.createChannel(&v1alpha1.Channel{ObjectMeta: metav1.ObjectMeta{Name: "hall"}, Spec: v1alpha1.ChannelSpec{

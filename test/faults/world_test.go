@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -46,11 +47,12 @@ type world struct {
 	gate      *gate
 	server    string // the gate before the API server
 	push      string
-	journal   string   // its directory; empty: the managers have none
-	keys      string   // the directory of the key of what lies beside the journal
-	flags     []string // of the manager, besides the usual ones
-	patient   bool     // the manager may fail to start: it is started again
-	stop      func()   // ends the manager for good
+	journal   string            // its directory; empty: the managers have none
+	keys      string            // the directory of the key of what lies beside the journal
+	flags     []string          // of the manager, besides the usual ones
+	patient   bool              // the manager may fail to start: it is started again
+	made      []func() []string // codes and links of each account's orders, as they are, which no Secret has
+	stop      func()            // ends the manager for good
 
 	mu      sync.Mutex
 	manager *env.Manager
@@ -101,13 +103,16 @@ func (w *world) begin() {
 		<-over
 	})
 	t.Cleanup(func() {
+		made, kept := w.planted()
+		f := newFinder(slices.Concat(made, kept)...)
+		w.searchMetrics(f)
 		w.stop()
 		for _, log := range w.logs {
 			if strings.Contains(log.String(), "DATA RACE") {
 				t.Errorf("the race detector found\n%s", log)
 			}
 		}
-		w.searchOwn(newFinder(nowhere...))
+		w.searchKept(f)
 	})
 }
 
@@ -282,6 +287,17 @@ func (w *world) openWith(name string, scale float64, settings v1alpha1.DouyinCha
 	over := make(chan struct{})
 	go func() { defer close(over); fake.Run(ctx) }()
 	w.Cleanup(func() { cancel(); <-over })
+	w.made = append(w.made, func() (codes []string) {
+		if third := settings.ThirdPartyCodes; third == nil || third.Source != "Generate" {
+			return nil
+		}
+		for _, order := range fake.Orders() {
+			for _, certificate := range order.Certificates {
+				codes = append(codes, certificate.Code)
+			}
+		}
+		return codes
+	})
 	settings.AccountID = fake.AccountID()
 	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}, StringData: map[string]string{"clientSecret": fake.ClientSecret()}})
 	channel := &v1alpha1.Channel{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.ChannelSpec{
