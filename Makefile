@@ -70,6 +70,7 @@ test: k8s ## Run all tests, with the race detector, against a real API server
 faults: k8s ## Break manager, API server and disk for a quarter of an hour, and look for what is lost (DELIVERIES=12000, FAULTS_SEED=n)
 	FAULTS_DELIVERIES=$(DELIVERIES) FAULTS_SEED=$(FAULTS_SEED) go test $(RACE) -count=1 -v -timeout 60m ./test/faults/...
 	go test -count=1 -timeout 60m ./internal/journal -journal.long
+	go test -count=1 -timeout 60m ./internal/accounts -run 'TestTokensProperty|TestCopyHoldsWhatWasWritten' -rapid.checks 300
 
 .PHONY: bench
 bench: build k8s bin/bench ## Measure it beside a plain client, and write docs/benchmarks: 20 minutes (BENCH="-quick", "-sections 2,3 -out DIR", …)

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -37,6 +38,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// Each check of a property is dozens of writes to a real API server here; `make faults` makes more.
+	if err := flag.Set("rapid.checks", "30"); err != nil {
+		panic(err)
+	}
 	ctrl.SetLogger(logr.Discard())
 	os.Exit(env.Main(m))
 }

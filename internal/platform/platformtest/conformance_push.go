@@ -211,22 +211,33 @@ func checkSignatures(s Subject) error {
 }
 
 // checkForged alters each byte of a signed body: what still opens must not verify
-// unless it still says the same, or what was altered is not under the signature.
+// unless it still says the same, or what was altered is not under the signature. What it says is
+// read last, for that takes longest.
 func (s Subject) checkForged(sample Sample) error {
 	want, _ := s.decode(sample.push(sample.Body), sample.Inquiry)
 	for i := range sample.Body {
 		body := bytes.Clone(sample.Body)
 		body[i] ^= 1
-		got, err := s.decode(sample.push(body), sample.Inquiry)
-		if err != nil || sample.SignedFields == nil && got.same(want) ||
-			sample.SignedFields != nil && sameFields(sample.Body, body, sample.SignedFields) {
+		err := s.forged(sample.push(body))
+		if err == nil || sample.SignedFields != nil && sameFields(sample.Body, body, sample.SignedFields) {
 			continue
 		}
-		if err := s.disproved(got.message); err != nil {
-			return fmt.Errorf("%s: byte %d altered, and the signature holds: %w", sample.Name, i, err)
+		got, unread := s.decode(sample.push(body), sample.Inquiry)
+		if unread != nil || sample.SignedFields == nil && got.same(want) {
+			continue
 		}
+		return fmt.Errorf("%s: byte %d altered, and the signature holds: %w", sample.Name, i, err)
 	}
 	return nil
+}
+
+// forged: the push must not open, or not verify.
+func (s Subject) forged(push platform.Push) (err error) {
+	m, unopened := s.Adapter.Open(push)
+	if unopened != nil {
+		return nil
+	}
+	return s.disproved(m)
 }
 
 // disproved: the message must not verify. One whose signature is gone may prove nothing in
