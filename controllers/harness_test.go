@@ -463,7 +463,8 @@ func (s *stack) transitions() map[string]int32 {
 		for _, state := range states {
 			current, _ := conditionsOf(state)
 			reason, ready := conditions.Of(current)
-			if first := lastReason == ""; reason != lastReason && !(first && ready) || ready != lastReady && !first {
+			changed, first := reason != lastReason || ready != lastReady, lastReason == ""
+			if changed && (!first || !ready) {
 				count[key+" "+reason]++
 			}
 			lastReason, lastReady = reason, ready

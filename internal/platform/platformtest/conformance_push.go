@@ -232,12 +232,11 @@ func (s Subject) checkForged(sample Sample) error {
 }
 
 // forged: the push must not open, or not verify.
-func (s Subject) forged(push platform.Push) (err error) {
-	m, unopened := s.Adapter.Open(push)
-	if unopened != nil {
-		return nil
+func (s Subject) forged(push platform.Push) error {
+	if m, err := s.Adapter.Open(push); err == nil {
+		return s.disproved(m)
 	}
-	return s.disproved(m)
+	return nil
 }
 
 // disproved: the message must not verify. One whose signature is gone may prove nothing in
