@@ -140,16 +140,19 @@ func (o Object) Exact(name string) string {
 	return text
 }
 
-// ID reads an identifier: exact, at most MaxID runes, all of them printable.
+// ID reads an identifier: exact, at most MaxID runes, all of them printable; empty if it is
+// anything else.
 func (o Object) ID(name string) string {
 	text := o.Exact(name)
-	if utf8.RuneCountInString(text) > MaxID {
+	switch {
+	case utf8.RuneCountInString(text) > MaxID:
 		o.Fail(name, fmt.Sprintf("is longer than %d characters", MaxID))
-	}
-	if strings.ContainsFunc(text, unicode.IsControl) {
+	case strings.ContainsFunc(text, unicode.IsControl):
 		o.Fail(name, "holds characters that no id has")
+	default:
+		return text
 	}
-	return text
+	return ""
 }
 
 // Integer reads a whole number; nil if absent.
