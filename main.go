@@ -28,6 +28,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	managerconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
@@ -220,6 +221,7 @@ func managerOptions(o options) ctrl.Options {
 		RenewDeadline:                 ptr.To(longestPause),
 		GracefulShutdownTimeout:       ptr.To(shutdownTimeout),
 		Cache:                         cached,
+		Controller:                    managerconfig.Controller{CacheSyncTimeout: cacheSyncTimeout},
 		Client: client.Options{Cache: &client.CacheOptions{
 			// A look builds on the status that the look before wrote: from a cache that does not
 			// show it yet, what was just learned would be taken back.
@@ -275,6 +277,11 @@ func assemble(ctx context.Context, mgr ctrl.Manager, config *rest.Config, o opti
 		}),
 	)
 }
+
+// cacheSyncTimeout is how long the caches may take to fill. An API server that has just started
+// reads a hundred thousand products from etcd for minutes first; to end before would only have
+// it begin again.
+const cacheSyncTimeout = 15 * time.Minute
 
 // apart is the same API server over connections of its own: what a platform waits for does not
 // queue behind watches and lists. Each write has one to itself (HTTP/1.1): many short requests

@@ -305,12 +305,14 @@ func accountVerdict(err error, subject string) (conditions.Verdict, again) {
 // record applies what the controller owns: the time of the last push, the credit, the
 // notices and what is set aside are the receiving side's.
 func (r *ChannelReconciler) record(ctx context.Context, channel *v1alpha1.Channel, next v1alpha1.ChannelStatus) error {
-	changed := !equality.Semantic.DeepEqual(channel.Status, next)
+	if equality.Semantic.DeepEqual(channel.Status, next) {
+		return nil
+	}
 	next.LastPushTime, next.Credit, next.Notices, next.SetAside = nil, nil, nil, nil
 	status, err := toApply[ac.ChannelStatusApplyConfiguration](next)
 	if err != nil {
 		return err
 	}
-	return apply(ctx, r.Client, r.Events, channel, channel.Status.Conditions, next.Conditions, changed,
+	return apply(ctx, r.Client, r.Events, channel, channel.Status.Conditions, next.Conditions,
 		ac.Channel(channel.Name, channel.Namespace).WithStatus(status))
 }

@@ -274,13 +274,16 @@ func (r *OrderVoucherReconciler) tellAnswers(ov *v1alpha1.OrderVoucher, answers 
 	}
 }
 
-// record applies the status and measures how fresh it is.
+// record applies the status, if it changed, and measures how fresh it is.
 func (r *OrderVoucherReconciler) record(ctx context.Context, ov *v1alpha1.OrderVoucher, next v1alpha1.OrderVoucherStatus) error {
+	if equality.Semantic.DeepEqual(ov.Status, next) {
+		return nil
+	}
 	status, err := toApply[ac.OrderVoucherStatusApplyConfiguration](next)
 	if err != nil {
 		return err
 	}
-	err = apply(ctx, r.Client, r.Events, ov, ov.Status.Conditions, next.Conditions, !equality.Semantic.DeepEqual(ov.Status, next),
+	err = apply(ctx, r.Client, r.Events, ov, ov.Status.Conditions, next.Conditions,
 		ac.OrderVoucher(ov.Name, ov.Namespace).WithUID(ov.UID).WithStatus(status))
 	if err == nil {
 		r.tellAnswers(ov, next.Answers)

@@ -224,13 +224,16 @@ func pendingAspects(ps *v1alpha1.ProductSync) []platform.Aspect {
 	return pending
 }
 
-// record applies the status and measures how fresh it is.
+// record applies the status, if it changed, and measures how fresh it is.
 func (r *ProductSyncReconciler) record(ctx context.Context, ps *v1alpha1.ProductSync, next v1alpha1.ProductSyncStatus) error {
+	if equality.Semantic.DeepEqual(ps.Status, next) {
+		return nil
+	}
 	status, err := toApply[ac.ProductSyncStatusApplyConfiguration](next)
 	if err != nil {
 		return err
 	}
-	err = apply(ctx, r.Client, r.Events, ps, ps.Status.Conditions, next.Conditions, !equality.Semantic.DeepEqual(ps.Status, next),
+	err = apply(ctx, r.Client, r.Events, ps, ps.Status.Conditions, next.Conditions,
 		ac.ProductSync(ps.Name, ps.Namespace).WithUID(ps.UID).WithStatus(status))
 	if err != nil {
 		return err

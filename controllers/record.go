@@ -132,14 +132,11 @@ func toApply[To any](status any) (*To, error) {
 	return applied, nil
 }
 
-// apply writes a whole status, if it changed, and tells of a transition by one event. That an
+// apply writes a whole status that changed, and tells of a transition by one event. That an
 // object is Ready the first time it is looked at is none: nothing had to be waited for, and at
 // the start of a catalogue of thousands nobody could find the events that matter.
 func apply(ctx context.Context, c client.Client, events recorder.EventRecorder, object client.Object,
-	before, after []metav1.Condition, changed bool, configuration runtime.ApplyConfiguration) error {
-	if !changed {
-		return nil
-	}
+	before, after []metav1.Condition, configuration runtime.ApplyConfiguration) error {
 	err := c.Status().Apply(ctx, configuration, fieldOwner, client.ForceOwnership)
 	if err != nil {
 		return client.IgnoreNotFound(err) // deleted meanwhile: nothing to tell, and nobody to tell it to

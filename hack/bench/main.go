@@ -48,11 +48,11 @@ type plan struct {
 }
 
 var fullPlan = plan{
-	raw: 2 * time.Second, load: 2 * time.Second, mostNew: 5000,
-	unlimited: 8 * time.Second, pool: 1000,
+	raw: 1500 * time.Millisecond, load: 1500 * time.Millisecond, mostNew: 5000,
+	unlimited: 5 * time.Second, pool: 1000,
 	burst: 30 * time.Second, pause: 3 * time.Second, paused: 10 * time.Second, kill: 15 * time.Second, killed: 20 * time.Second,
-	drain: 4 * time.Minute, latency: 6 * time.Second,
-	sizes: []int{10_000, 100_000}, resync: 150 * time.Second,
+	drain: 4 * time.Minute, latency: 5 * time.Second,
+	sizes: []int{10_000, 100_000}, resync: time.Minute,
 }
 
 var quickPlan = plan{
@@ -69,11 +69,11 @@ func (p plan) told() Plan {
 		UnlimitedSeconds: p.unlimited.Seconds(), LatencySeconds: p.latency.Seconds()}
 }
 
-// loadOf is how long is pushed over so many connections: half as long over many, for what goes
+// loadOf is how long is pushed over so many connections: a third as long over many, for what goes
 // to the journal must be drained before the next.
 func (p plan) loadOf(connections int) time.Duration {
 	if connections >= manyConnections {
-		return p.load / 2
+		return p.load / 3
 	}
 	return p.load
 }

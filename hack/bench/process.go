@@ -22,8 +22,8 @@ type process struct {
 }
 
 // startProcess starts a binary of bin/ with its log in a file. Should it end unasked, died
-// is told why.
-func startProcess(log string, died func(error), name string, args ...string) (*process, error) {
+// is told why. env is added to its environment.
+func startProcess(log string, died func(error), env []string, name string, args ...string) (*process, error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
@@ -31,6 +31,7 @@ func startProcess(log string, died func(error), name string, args ...string) (*p
 	defer func() { _ = out.Close() }()
 	cmd := exec.Command(filepath.Join("bin", name), args...)
 	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Env = append(os.Environ(), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w (run `make build`)", name, err)

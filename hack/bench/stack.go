@@ -24,8 +24,12 @@ const (
 	channel   = "fliggy"
 	account   = "20001"
 
-	// startTimeout bounds each part's start, on two busy cores.
-	startTimeout = 3 * time.Minute
+	// startTimeout bounds each part's start, on two busy cores. The first of a manager among a
+	// hundred thousand products takes minutes: the API server reads them all from etcd for it.
+	startTimeout = 8 * time.Minute
+
+	// memoryLimit is what config/manager sets for the heap of the manager.
+	memoryLimit = "GOMEMLIMIT=870MiB"
 )
 
 // stack is a control plane of its own, a fake platform, and a manager when there is one.
@@ -81,7 +85,7 @@ func (s *stack) kubeconfig() string { return filepath.Join(s.controlDir(), "kube
 
 // startControlPlane starts etcd and the API server, or starts them again as they were.
 func (s *stack) startControlPlane(ctx context.Context) (err error) {
-	s.control, err = startProcess(filepath.Join(s.dir, "controlplane.log"), s.died, "controlplane", "up", "--dir", s.controlDir())
+	s.control, err = startProcess(filepath.Join(s.dir, "controlplane.log"), s.died, nil, "controlplane", "up", "--dir", s.controlDir())
 	if err != nil {
 		return err
 	}
@@ -167,7 +171,7 @@ func (s *stack) startManager(ctx context.Context, flags ...string) error {
 
 // launch starts the manager and does not wait.
 func (s *stack) launch(flags ...string) (err error) {
-	s.manager, err = startProcess(filepath.Join(s.dir, "manager.log"), s.died, "manager", append([]string{
+	s.manager, err = startProcess(filepath.Join(s.dir, "manager.log"), s.died, []string{memoryLimit}, "manager", append([]string{
 		"--kubeconfig", s.kubeconfig(), "--push-bind-address", s.push, "--metrics-bind-address", s.metrics, "--metrics-secure=false",
 		"--health-probe-bind-address", s.probes, "--allow-private-endpoints", "--journal-dir", filepath.Join(s.dir, "journal")}, flags...)...)
 	return err
