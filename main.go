@@ -342,6 +342,9 @@ func parsePrefixes(flag, list string) ([]netip.Prefix, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--%s: %w", flag, err)
 		}
+		if prefix.Addr().Is4In6() {
+			return nil, fmt.Errorf("--%s: %s: write an IPv4 network as such", flag, prefix)
+		}
 		prefixes = append(prefixes, prefix.Masked())
 	}
 	return prefixes, nil

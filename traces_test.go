@@ -42,6 +42,9 @@ func TestNothingIsTracedOrProfiled(t *testing.T) {
 		}
 		return nil
 	})
+	if at := managerOptions(options{}).PprofBindAddress; at != "" {
+		t.Errorf("profiles are served at %q", at)
+	}
 	if err != nil || read < 50 {
 		t.Errorf("%d files, %v", read, err)
 	}

@@ -2,7 +2,7 @@
 // in one run, and says everything as a ratio of the two. It runs the real thing: etcd and
 // kube-apiserver with their data on a disk, and bin/manager; only the platform is a fake.
 //
-//	go run ./hack/bench                      everything: about 20 minutes on two cores
+//	go run ./hack/bench                      everything: about 24 minutes on two cores
 //	go run ./hack/bench -quick               a smoke run of everything, whose figures mean nothing
 //	go run ./hack/bench -sections 3 -out DIR one section
 //

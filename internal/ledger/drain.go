@@ -220,10 +220,10 @@ func (l *Ledger) drainRecords(ctx context.Context, name string, records []journa
 
 // errOtherAccount is a record of an account that its Channel's name does not stand for any more.
 var errOtherAccount = errors.New("the Channel was made again for another account, and this was pushed to the one before: " +
-	"it is written when a Channel of this name has that account")
+	"make a Channel of this name for that account, and have what is set aside tried again")
 
-// channelNow is the Channel of an object in the journal as the cache has it now; nil if there is none, or
-// the cache is not filled.
+// channelNow is the Channel of an object in the journal as the cache has it now; nil if the cache knows
+// none: it is not filled, or does not hold that namespace.
 func (l *Ledger) channelNow(ctx context.Context, object string) (*v1alpha1.Channel, error) {
 	name, _, ok := nameOf(object)
 	if !ok || !l.sees() {
@@ -231,7 +231,7 @@ func (l *Ledger) channelNow(ctx context.Context, object string) (*v1alpha1.Chann
 	}
 	var channel v1alpha1.Channel
 	if err := l.cache.Get(ctx, name, &channel, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, client.IgnoreNotFound(err)
+		return nil, ctx.Err() // a namespace that is not watched is no error of the API server's: it will say what it thinks
 	}
 	return &channel, nil
 }

@@ -30,6 +30,7 @@ type kept struct {
 	dir     string
 	journal *journal.Journal
 	stop    func()
+	cache   client.Reader // the API server itself, if nil
 }
 
 func keep(t *testing.T, channel string) *kept {
@@ -46,7 +47,11 @@ func (k *kept) start(t *testing.T) {
 	if k.journal, err = journal.Open(journal.Options{Dir: k.dir}); err != nil {
 		t.Fatal(err)
 	}
-	k.Ledger = ledger.New(k.server.client(t), k.api, k.journal)
+	cache := k.cache
+	if cache == nil {
+		cache = k.api
+	}
+	k.Ledger = ledger.New(k.server.client(t), cache, k.journal)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	over := make(chan struct{})
 	go func() { defer close(over); _ = k.Start(ctx) }()
@@ -368,9 +373,35 @@ func TestTimelessChangeIsNotLostBehindAClockAhead(t *testing.T) {
 	}
 }
 
+// A cache that knows nothing of a Channel, since its namespace is not watched any more, says nothing
+// about the API server: what waits for that Channel is written, and holds up nobody.
+func TestChannelThatTheCacheCannotShowHoldsUpNoDrain(t *testing.T) {
+	k := keep(t, "fliggy")
+	k.server.away.Store(true)
+	k.record(push("x"), told("1", "m-1"), change("1", noon, "m-1", platform.AspectPrice))
+	k.stop()
+	k.cache = narrow{k.api}
+	k.server.away.Store(false)
+	k.start(t)
+	k.empties()
+	if n := k.order("fliggy-1").Spec.Notifications; len(n) != 1 || k.product("fliggy-1").Spec.Announced.Price == nil || k.journal.Stats().Asides != 0 {
+		t.Errorf("notifications %+v, %+v", n, k.journal.Stats())
+	}
+}
+
+// narrow is a cache of namespaces that no Channel is in, as the manager's answers.
+type narrow struct{ client.Reader }
+
+func (n narrow) Get(ctx context.Context, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
+	if _, channel := object.(*v1alpha1.Channel); channel {
+		return fmt.Errorf("unable to get: %v because of unknown namespace for the cache", key)
+	}
+	return n.Reader.Get(ctx, key, object, opts...)
+}
+
 // What waits in the journal is written for the account that it was pushed to: neither for another that
-// has the Channel's name by now, nor for one of another platform. It is set aside, and written when a Channel of
-// that account has the name again. It is written too where none has it. Records of versions
+// has the Channel's name by now, nor for one of another platform. It is set aside, and written at the
+// next try (here a start) if a Channel of that account has the name again. It is written too where none has it. Records of versions
 // that did not say the account are written as before.
 func TestWhatIsKeptIsNotTakenByAnotherAccount(t *testing.T) {
 	k := keep(t, "fliggy")

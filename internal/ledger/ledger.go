@@ -131,11 +131,12 @@ func (l *Ledger) record(ctx context.Context, account *accounts.Account, push pla
 	if err := l.letIn(ctx, account.MaxUnknown, facts); err != nil {
 		return platform.OutcomeRetry, err
 	}
+	results := all(len(facts), platform.OutcomeRetry, errPanic) // which leaves it so
+	defer func() { l.letGo(facts, results) }()
 	standing := make([]*waiting, 0, len(facts))
 	for _, f := range facts {
 		standing = append(standing, enter(ctx, f))
 	}
-	results := make([]result, len(standing))
 	settleOne := func(i int, w *waiting) {
 		if err := l.lines.safely(ctx, &w.fact.Object, func() error { results[i] = settle(ctx, w); return nil }); err != nil {
 			results[i] = result{platform.OutcomeRetry, err}
@@ -150,7 +151,6 @@ func (l *Ledger) record(ctx context.Context, account *accounts.Account, push pla
 		settling.Go(func() { settleOne(i, w) })
 	}
 	settling.Wait()
-	l.letGo(facts, results)
 	outcome, err := together(results)
 	if err != nil {
 		return platform.OutcomeRetry, err

@@ -12,7 +12,8 @@ import (
 	"github.com/laidoulaile/channel-operator/internal/platform"
 )
 
-// errPanic is a defect of ours. What made it is there at the next try too.
+// errPanic is a defect of ours. It is not waited for to pass: what makes one is set aside at once, where
+// somebody sees it, and is tried again when somebody asks.
 var errPanic = errors.New("the handling of it panicked, which is a defect of the manager")
 
 var panicked = prometheus.NewCounter(prometheus.CounterOpts{

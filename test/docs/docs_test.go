@@ -256,7 +256,7 @@ func TestNamedTestsExist(t *testing.T) {
 	}
 }
 
-// Whatever is asked of the protection, a test shows, or the page says that none does.
+// Whatever is asked of the protection, a test shows.
 func TestSecurityPageNamesATestForWhatIsAsked(t *testing.T) {
 	for _, row := range rows(t, read(t, "docs", "security.md"), "What is asked") {
 		if len(row) != 2 || !regexp.MustCompile(`Test[A-Z]|Fuzz[A-Z]`).MatchString(row[1]) {

@@ -212,7 +212,8 @@ func (w *world) exposed() ([]byte, error) {
 	w.mu.Lock()
 	address := w.manager.Metrics
 	w.mu.Unlock()
-	response, err := http.Get("http://" + address + "/metrics")
+	asking := http.Client{Timeout: 10 * time.Second} // the manager may stand still
+	response, err := asking.Get("http://" + address + "/metrics")
 	if err != nil {
 		return nil, err
 	}

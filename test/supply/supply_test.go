@@ -106,7 +106,11 @@ func TestActionsAndToolsArePinned(t *testing.T) {
 	if loose := regexp.MustCompile(`go (install|run|get|tool) .*|@latest|curl .*|wget .*`).FindString(made); loose != "" {
 		t.Errorf("make fetches %q", loose)
 	}
-	for _, built := range regexp.MustCompile(`(?m)^\t@?cd (hack/tools\S*) && go build`).FindAllStringSubmatch(made, -1) {
+	tools := regexp.MustCompile(`(?m)^\t@?cd (hack/tools\S*) && go build`).FindAllStringSubmatch(made, -1)
+	if len(tools) < 6 {
+		t.Errorf("make builds %d tools", len(tools))
+	}
+	for _, built := range tools {
 		if _, err := os.Stat(filepath.Join(root(t), built[1], "go.sum")); err != nil {
 			t.Errorf("a tool whose sum nobody knows: %v", err)
 		}

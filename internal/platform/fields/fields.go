@@ -140,8 +140,8 @@ func (o Object) Exact(name string) string {
 	return text
 }
 
-// ID reads an identifier: exact, at most MaxID runes, all of them printable; empty if it is
-// anything else.
+// ID reads an identifier: exact, at most MaxID runes, none of them a control character. One that
+// is longer, or has such, is read as empty.
 func (o Object) ID(name string) string {
 	text := o.Exact(name)
 	switch {
