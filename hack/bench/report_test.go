@@ -60,7 +60,7 @@ func TestTheReportSaysEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"| create products | 650 (600–700) |", "19", "**no**", "180,000", "paused from second 3 to 13", "| first push | 0.5 |",
-		"| **API writes of the resync** | **0** |", "in 1m1s", "![burst](burst.svg)"} {
+		"| **API writes of the resync** | **0** |", "in 1m1s", "![burst](burst.png)"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("the report lacks %q", want)
 		}

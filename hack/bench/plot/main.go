@@ -1,7 +1,9 @@
 // Plot draws the results of a benchmark. It has a module of its own, so that the
 // product's holds no drawing library.
 //
-//	plot RESULTS.json DIR [svg|png]
+//	plot RESULTS.json DIR
+//
+// It draws PNG: an SVG names fonts, and where the reader has none of that name the text runs over the lines.
 package main
 
 import (
@@ -15,21 +17,17 @@ import (
 )
 
 func main() {
-	if len(os.Args) < 3 || len(os.Args) > 4 {
-		fmt.Fprintln(os.Stderr, "usage: plot RESULTS.json DIR [svg|png]")
+	if len(os.Args) != 3 {
+		fmt.Fprintln(os.Stderr, "usage: plot RESULTS.json DIR")
 		os.Exit(2)
 	}
-	format := "svg"
-	if len(os.Args) == 4 {
-		format = os.Args[3]
-	}
-	if err := run(os.Args[1], os.Args[2], format); err != nil {
+	if err := run(os.Args[1], os.Args[2]); err != nil {
 		fmt.Fprintln(os.Stderr, "plot:", err)
 		os.Exit(1)
 	}
 }
 
-func run(file, dir, format string) error {
+func run(file, dir string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
@@ -55,7 +53,7 @@ func run(file, dir, format string) error {
 		if p == nil { // nothing of it was measured
 			continue
 		}
-		if err := p.Save(drawing.width, drawing.height, filepath.Join(dir, drawing.file+"."+format)); err != nil {
+		if err := p.Save(drawing.width, drawing.height, filepath.Join(dir, drawing.file+".png")); err != nil {
 			return err
 		}
 	}
