@@ -73,7 +73,7 @@ faults: k8s ## Break manager, API server and disk for a quarter of an hour, and 
 	go test -count=1 -timeout 60m ./internal/accounts -run 'TestTokensProperty|TestCopyHoldsWhatWasWritten' -rapid.checks 300
 
 .PHONY: bench
-bench: build k8s bin/bench ## Measure it beside a plain client, and write docs/benchmarks: 24 minutes (BENCH="-quick", "-sections 2,3 -out DIR", …)
+bench: build k8s bin/bench ## Measure it beside a plain client, and write docs/benchmarks: 20 minutes (BENCH="-quick", "-sections 2,3 -out DIR", …)
 	bin/bench $(BENCH)
 
 .PHONY: generate

@@ -2,7 +2,7 @@
 // in one run, and says everything as a ratio of the two. It runs the real thing: etcd and
 // kube-apiserver with their data on a disk, and bin/manager; only the platform is a fake.
 //
-//	go run ./hack/bench                      everything: about 24 minutes on two cores
+//	go run ./hack/bench                      everything: about 20 minutes on two cores
 //	go run ./hack/bench -quick               a smoke run of everything, whose figures mean nothing
 //	go run ./hack/bench -sections 3 -out DIR one section
 //
@@ -49,7 +49,7 @@ type plan struct {
 
 var fullPlan = plan{
 	raw: 1500 * time.Millisecond, load: 1500 * time.Millisecond, mostNew: 5000,
-	unlimited: 5 * time.Second, pool: 1000,
+	unlimited: 4 * time.Second, pool: 1000,
 	burst: 30 * time.Second, pause: 3 * time.Second, paused: 10 * time.Second, kill: 15 * time.Second, killed: 20 * time.Second,
 	drain: 4 * time.Minute, latency: 5 * time.Second,
 	sizes: []int{10_000, 100_000}, resync: time.Minute,

@@ -175,22 +175,21 @@ type Size struct {
 	// Seconds from the start of the process.
 	ReadySeconds float64 `json:"readySeconds"`
 	FirstReceipt float64 `json:"firstReceipt"`
-	FirstSynced  float64 `json:"firstSynced"`
+	// LeadSeconds is until it leads: until its caches are filled.
+	LeadSeconds float64 `json:"leadSeconds"`
 	// PassSeconds is until every product was looked at once, without a question.
 	PassSeconds float64 `json:"passSeconds"`
 	PassWrites  int     `json:"passWrites"`
 
-	// LeaderSynced is from leadership of a standby until a push sent at that moment shows.
+	// LeaderSynced is from leadership until a push sent at that moment shows.
 	LeaderSynced float64 `json:"leaderSynced"`
 	// StandbySynced is the same for a push that it had received before.
 	StandbySynced float64 `json:"standbySynced"`
 
-	// Resident memory in MiB: after the first pass, after the resync, of the standby, and
-	// the most there ever was.
-	PassMiB    float64 `json:"passMiB"`
-	ResyncMiB  float64 `json:"resyncMiB"`
-	StandbyMiB float64 `json:"standbyMiB"`
-	PeakMiB    float64 `json:"peakMiB"`
+	// Resident memory in MiB: after the first pass, after the resync, and the most there ever was.
+	PassMiB   float64 `json:"passMiB"`
+	ResyncMiB float64 `json:"resyncMiB"`
+	PeakMiB   float64 `json:"peakMiB"`
 
 	// Resynced products were asked for again, all that there are if there was time enough;
 	// ResyncWrites is what that cost, and must be 0.

@@ -40,13 +40,10 @@ func (b *bench) sizeSection(ctx context.Context, s *stack) error {
 		}
 		size := Size{Products: n, StatusBytes: t.statusSize, EtcdBytes: (store.inUse - before) / float64(n-1)}
 		there = n
-		// The first start warms the API server for the others, which are timed.
-		for _, look := range []func(context.Context, *Size) error{b.passes(s), b.firstReceipt(s), b.takeover(s)} {
-			err := look(ctx, &size)
-			s.stopManager()
-			if err != nil {
-				return fmt.Errorf("%d products: %w", n, err)
-			}
+		err := b.manage(ctx, s, &size)
+		s.stopManager()
+		if err != nil {
+			return fmt.Errorf("%d products: %w", n, err)
 		}
 		b.results.Size = append(b.results.Size, size)
 	}
@@ -56,27 +53,75 @@ func (b *bench) sizeSection(ctx context.Context, s *stack) error {
 // Numbers of the products that are pushed about in this section, beyond all that there are.
 const freshProducts = 2_000_000
 
-// firstReceipt starts a manager and pushes from the first moment on, about a product that
-// is new, until that is acknowledged and shows.
-func (b *bench) firstReceipt(s *stack) func(context.Context, *Size) error {
-	return func(ctx context.Context, size *Size) error {
-		p := productPush(productID(freshProducts+size.Products), time.Now().Add(-time.Minute).UnixMilli())
-		start := time.Now()
-		if err := s.launch("--leader-elect=false"); err != nil {
-			return err
-		}
-		sender := newSender(s.push, 1)
-		defer sender.close()
-		if err := s.pushUntilTaken(ctx, sender, p); err != nil {
-			return err
-		}
-		size.FirstReceipt = time.Since(start).Seconds()
-		if err := s.waitSynced(ctx, p); err != nil {
-			return err
-		}
-		size.FirstSynced = time.Since(start).Seconds()
-		return nil
+// manage starts a manager that may lead as soon as its caches are filled, and pushes twice: from
+// the first moment on, about a product that is new, and when it leads, about one that is known.
+// Else it has nothing new to see: it looks at all, and then asks for all again.
+func (b *bench) manage(ctx context.Context, s *stack, size *Size) error {
+	before, err := s.api.requestsSoFar(ctx)
+	if err != nil {
+		return err
 	}
+	if err := s.holdLease(ctx, ""); err != nil {
+		return err
+	}
+	start := time.Now()
+	if err := s.startManager(ctx, "--leader-elect=true", "--leader-elect-namespace", namespace); err != nil {
+		return err
+	}
+	size.ReadySeconds = time.Since(start).Seconds()
+	if err := s.pushes(ctx, size, start); err != nil {
+		return err
+	}
+	if err := s.caughtUp(ctx); err != nil {
+		return err
+	}
+	size.PassSeconds = time.Since(start).Seconds()
+	pid := s.manager.cmd.Process.Pid
+	size.PassMiB, _ = memory(pid)
+	now, err := s.api.requestsSoFar(ctx)
+	if err != nil {
+		return err
+	}
+	size.PassWrites = writesOfObjects(now.since(before)) - writesOfPushes
+	if err := b.resync(ctx, s, size); err != nil {
+		return err
+	}
+	after, err := s.api.requestsSoFar(ctx)
+	size.ResyncWrites = writesOfObjects(after.since(now))
+	size.ResyncMiB, size.PeakMiB = memory(pid)
+	return err
+}
+
+// writesOfPushes are those of the two pushes: each the fact and the status.
+const writesOfPushes = 4
+
+// pushes sends the one from the first moment on, and the other when the manager leads.
+func (s *stack) pushes(ctx context.Context, size *Size, start time.Time) error {
+	at := time.Now().Add(-time.Minute).UnixMilli()
+	early, fresh := productPush(productID(freshProducts+size.Products), at), productPush(productID(2), at)
+	sender := newSender(s.push, 1)
+	defer sender.close()
+	if err := s.pushUntilTaken(ctx, sender, early); err != nil {
+		return err
+	}
+	size.FirstReceipt = time.Since(start).Seconds()
+	if err := until(ctx, startTimeout, s.isLed); err != nil {
+		return err
+	}
+	leads := time.Now()
+	size.LeadSeconds = leads.Sub(start).Seconds()
+	if err := s.pushUntilTaken(ctx, sender, fresh); err != nil {
+		return err
+	}
+	if err := s.waitSynced(ctx, fresh); err != nil {
+		return err
+	}
+	size.LeaderSynced = time.Since(leads).Seconds()
+	if err := s.waitSynced(ctx, early); err != nil {
+		return err
+	}
+	size.StandbySynced = time.Since(leads).Seconds()
+	return nil
 }
 
 func (s *stack) pushUntilTaken(ctx context.Context, sender *sender, p push) error {
@@ -99,40 +144,6 @@ func (s *stack) waitSynced(ctx context.Context, p push) error {
 		}
 		return nil
 	})
-}
-
-// passes starts a manager that has nothing new to see, waits until it has looked at all, and
-// has it ask for all again: neither may write anything.
-func (b *bench) passes(s *stack) func(context.Context, *Size) error {
-	return func(ctx context.Context, size *Size) error {
-		before, err := s.api.requestsSoFar(ctx)
-		if err != nil {
-			return err
-		}
-		start := time.Now()
-		if err := s.startController(ctx); err != nil {
-			return err
-		}
-		size.ReadySeconds = time.Since(start).Seconds()
-		if err := s.caughtUp(ctx); err != nil {
-			return err
-		}
-		size.PassSeconds = time.Since(start).Seconds()
-		pid := s.manager.cmd.Process.Pid
-		size.PassMiB, _ = memory(pid)
-		now, err := s.api.requestsSoFar(ctx)
-		if err != nil {
-			return err
-		}
-		size.PassWrites = writesOfObjects(now.since(before))
-		if err := b.resync(ctx, s, size); err != nil {
-			return err
-		}
-		after, err := s.api.requestsSoFar(ctx)
-		size.ResyncWrites = writesOfObjects(after.since(now))
-		size.ResyncMiB, size.PeakMiB = memory(pid)
-		return err
-	}
 }
 
 // writesOfObjects are those of products and orders: the Channel's own status follows its
@@ -166,44 +177,6 @@ func (b *bench) resync(ctx context.Context, s *stack, size *Size) error {
 func (s *stack) resyncEvery(ctx context.Context, interval string) error {
 	return s.api.send(ctx, http.MethodPatch, collection("channels", channel), asMerge,
 		fmt.Appendf(nil, `{"spec":{"products":{"resyncInterval":%q}}}`, interval))
-}
-
-// takeover makes a standby the leader. One push it has received before, and one comes at
-// the moment when it leads.
-func (b *bench) takeover(s *stack) func(context.Context, *Size) error {
-	return func(ctx context.Context, size *Size) error {
-		if err := s.startStandby(ctx); err != nil {
-			return err
-		}
-		size.StandbyMiB, _ = memory(s.manager.cmd.Process.Pid)
-		sender := newSender(s.push, 1)
-		defer sender.close()
-		at := time.Now().UnixMilli()
-		before := productPush(productID(1), at)
-		fresh := productPush(productID(2), at)
-		if err := s.pushUntilTaken(ctx, sender, before); err != nil {
-			return err
-		}
-		if err := s.holdLease(ctx, ""); err != nil {
-			return err
-		}
-		if err := until(ctx, startTimeout, s.isLed); err != nil {
-			return err
-		}
-		start := time.Now()
-		if err := s.pushUntilTaken(ctx, sender, fresh); err != nil {
-			return err
-		}
-		if err := s.waitSynced(ctx, fresh); err != nil {
-			return err
-		}
-		size.LeaderSynced = time.Since(start).Seconds()
-		if err := s.waitSynced(ctx, before); err != nil {
-			return err
-		}
-		size.StandbySynced = time.Since(start).Seconds()
-		return nil
-	}
 }
 
 func (s *stack) isLed(ctx context.Context) error {
