@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 )
@@ -198,23 +199,37 @@ func (w *watcher) watch(ctx context.Context, a *api, opened chan<- error) error 
 		opened <- err
 		return err
 	}
-	response, err := a.do(ctx, "GET", collection(products)+"?watch=1&resourceVersion="+list.Metadata.ResourceVersion, "", nil)
-	opened <- err
-	if err != nil {
-		return err
+	for from := list.Metadata.ResourceVersion; ; {
+		response, err := a.do(ctx, "GET", collection(products)+"?watch=1&resourceVersion="+from, "", nil)
+		select {
+		case opened <- err: // the first time
+		default:
+		}
+		if err != nil {
+			return err
+		}
+		from, err = w.follow(response.Body, from)
+		_ = response.Body.Close()
+		if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) { // the API server ends watches as it likes
+			return err
+		}
 	}
-	defer func() { _ = response.Body.Close() }()
-	for events := json.NewDecoder(response.Body); ; {
+}
+
+// follow reads events until they end, and says up to which version.
+func (w *watcher) follow(body io.Reader, from string) (to string, err error) {
+	for events := json.NewDecoder(body); ; {
 		var event struct {
 			Type   string      `json:"type"`
 			Object wireProduct `json:"object"`
 		}
 		if err := events.Decode(&event); err != nil {
-			return err
+			return from, err
 		}
 		if event.Type == "ERROR" {
-			return errors.New("the watch broke off")
+			return from, errors.New("the watch broke off")
 		}
+		from = event.Object.Metadata.ResourceVersion
 		w.see(event.Object.Spec.ProductID, event.Object.state(), time.Now())
 	}
 }
