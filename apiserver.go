@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/ledger"
 )
 
 // This file is what lets the manager start, and end, while the API server is away.
@@ -73,9 +74,6 @@ func newScheme() *runtime.Scheme {
 	return scheme
 }
 
-// metadataOnly is an answer that has no more of an object than its metadata.
-const metadataOnly = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
-
 // terse is an API server that answers to a status with the metadata of its object: whoever
 // applied it knows the rest, and of a product with its year the rest costs both sides more to
 // write and to read than anything else about the answer.
@@ -90,7 +88,7 @@ type terseTransport struct{ next http.RoundTripper }
 func (t terseTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if request.Method == http.MethodPatch && strings.HasSuffix(request.URL.Path, "/status") {
 		request = request.Clone(request.Context())
-		request.Header.Set("Accept", metadataOnly)
+		request.Header.Set("Accept", ledger.MetadataOnly)
 	}
 	return t.next.RoundTrip(request)
 }

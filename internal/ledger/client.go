@@ -15,8 +15,8 @@ import (
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 )
 
-// metadataOnly is an answer that has no more of an object than its metadata.
-const metadataOnly = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+// MetadataOnly is what to accept for an answer that has no more of an object than its metadata.
+const MetadataOnly = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 
 // blind is a client that reads nothing of what the API server answers to a create or a patch
 // of ours but whether it was done, and has it answer little: of a product with its year,
@@ -78,7 +78,7 @@ func (c blind) Patch(ctx context.Context, object client.Object, patch client.Pat
 // do makes a request. A success is one only if it speaks of the object: something that stands
 // before the API server may answer 200 as well.
 func (c blind) do(ctx context.Context, request *rest.Request, resource string, object client.Object) error {
-	result := request.SetHeader("Accept", metadataOnly).Namespace(object.GetNamespace()).Resource(resource).Do(ctx)
+	result := request.SetHeader("Accept", MetadataOnly).Namespace(object.GetNamespace()).Resource(resource).Do(ctx)
 	if err := result.Error(); err != nil {
 		return err
 	}

@@ -141,6 +141,18 @@ func listener(t *testing.T, address string) (string, *atomic.Int32) {
 	return l.Addr().String(), &accepted
 }
 
+// refuses fails unless the address is not dialled.
+func refuses(t *testing.T, base *http.Transport, to string) {
+	t.Helper()
+	conn, err := base.DialContext(t.Context(), "tcp", to)
+	if err == nil {
+		_ = conn.Close()
+	}
+	if !errors.Is(err, platform.ErrEndpoint) {
+		t.Errorf("dial %s: %v, want ErrEndpoint", to, err)
+	}
+}
+
 func TestDialRefusesAnInnerAddress(t *testing.T) {
 	address, accepted := listener(t, "127.0.0.1:0")
 	_, port, err := net.SplitHostPort(address)
@@ -149,13 +161,7 @@ func TestDialRefusesAnInnerAddress(t *testing.T) {
 	}
 	// localhost: what counts is the address that a name resolves to.
 	for _, to := range []string{address, "localhost:" + port, "[::ffff:127.0.0.1]:" + port, "0.0.0.0:" + port} {
-		conn, err := platform.NewRoundTripper(false).DialContext(t.Context(), "tcp", to)
-		if err == nil {
-			_ = conn.Close()
-		}
-		if !errors.Is(err, platform.ErrEndpoint) {
-			t.Errorf("dial %s: %v, want ErrEndpoint", to, err)
-		}
+		refuses(t, platform.NewRoundTripper(false), to)
 	}
 	if n := accepted.Load(); n != 0 {
 		t.Errorf("%d connections reached the listener", n)
@@ -176,13 +182,7 @@ func TestDeniedNetworksAreNotDialled(t *testing.T) {
 	}
 	for _, to := range []string{address, "localhost:" + port, "[::ffff:127.0.0.1]:" + port, "[2a00:1450:1::1]:443", "[64:ff9b::7f00:1]:443"} {
 		base := platform.NewRoundTripper(true, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("2a00:1450:1::/48"))
-		conn, err := base.DialContext(t.Context(), "tcp", to)
-		if err == nil {
-			_ = conn.Close()
-		}
-		if !errors.Is(err, platform.ErrEndpoint) {
-			t.Errorf("dial %s: %v, want ErrEndpoint", to, err)
-		}
+		refuses(t, base, to)
 	}
 	if n := accepted.Load(); n != 0 {
 		t.Errorf("%d connections reached the listener", n)

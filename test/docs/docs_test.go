@@ -34,18 +34,9 @@ import (
 	"github.com/laidoulaile/channel-operator/webhookserver"
 )
 
-func root(t *testing.T) string {
-	t.Helper()
-	dir, err := env.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
 func read(t *testing.T, path ...string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(append([]string{root(t)}, path...)...))
+	text, err := os.ReadFile(filepath.Join(append([]string{env.MustRoot(t)}, path...)...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +73,7 @@ func same(t *testing.T, what string, documented, existing []string) {
 func TestFlags(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "manager")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".")
-	build.Dir = root(t)
+	build.Dir = env.MustRoot(t)
 	if output, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
@@ -106,7 +97,7 @@ func TestFlags(t *testing.T) {
 
 // Every reason stands in a table of conditions, and none that does not exist.
 func TestReasons(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root(t), "api", "v1alpha1", "common_types.go"), nil, 0)
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(env.MustRoot(t), "api", "v1alpha1", "common_types.go"), nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +211,7 @@ func TestLinks(t *testing.T) {
 			if target != "" {
 				to = filepath.Join(filepath.Dir(page), target)
 			}
-			if _, err := os.Stat(filepath.Join(root(t), to)); err != nil {
+			if _, err := os.Stat(filepath.Join(env.MustRoot(t), to)); err != nil {
 				t.Errorf("%s: %s leads nowhere", page, match[1])
 				continue
 			}
@@ -234,7 +225,7 @@ func TestLinks(t *testing.T) {
 // Folders named on the front page are there.
 func TestFrontPage(t *testing.T) {
 	for _, folder := range set(`(?m)^    ([a-z0-9/]+/)  `, read(t, "README.md")) {
-		if _, err := os.Stat(filepath.Join(root(t), folder)); err != nil {
+		if _, err := os.Stat(filepath.Join(env.MustRoot(t), folder)); err != nil {
 			t.Errorf("README.md: %v", err)
 		}
 	}
@@ -269,7 +260,7 @@ func TestSecurityPageNamesATestForWhatIsAsked(t *testing.T) {
 func tests(t *testing.T) map[string]bool {
 	t.Helper()
 	all := map[string]bool{}
-	err := filepath.WalkDir(root(t), func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(env.MustRoot(t), func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
@@ -314,7 +305,7 @@ func isTest(f *ast.FuncDecl) bool {
 func pages(t *testing.T) []string {
 	t.Helper()
 	all := []string{"README.md"}
-	err := filepath.WalkDir(filepath.Join(root(t), "docs"), func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(filepath.Join(env.MustRoot(t), "docs"), func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -322,7 +313,7 @@ func pages(t *testing.T) []string {
 			return filepath.SkipDir
 		}
 		if strings.HasSuffix(path, ".md") {
-			relative, err := filepath.Rel(root(t), path)
+			relative, err := filepath.Rel(env.MustRoot(t), path)
 			all = append(all, relative)
 			return err
 		}

@@ -29,6 +29,7 @@ import (
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/platform/sctt"
 	"github.com/laidoulaile/channel-operator/internal/sealing"
+	"github.com/laidoulaile/channel-operator/test/env"
 	"github.com/laidoulaile/channel-operator/webhookserver"
 )
 
@@ -282,7 +283,7 @@ func TestSCTTReplies(t *testing.T) {
 
 // The names that a template may have are those of the code, and those of the page.
 func TestSCTTTemplateFields(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root(t), "internal", "platform", "sctt", "template.go"), nil, 0)
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(env.MustRoot(t), "internal", "platform", "sctt", "template.go"), nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

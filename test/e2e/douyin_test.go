@@ -126,10 +126,7 @@ func anyNotice(v1alpha1.ChannelNotice) bool { return true }
 // seed is one of the seed's own bodies, as its file prints it.
 func seed(t testing.TB, name string) []byte {
 	t.Helper()
-	root, err := env.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
+	root := env.MustRoot(t)
 	body, err := os.ReadFile(filepath.Join(root, "internal", "platform", "douyin", "testdata", "push", name))
 	if err != nil {
 		t.Fatal(err)

@@ -96,10 +96,7 @@ func (w *world) mayNotReadSecrets() error {
 func TestNamespacedInstall(t *testing.T) {
 	t.Parallel()
 	w, other := newWorld(t), newWorld(t)
-	root, err := env.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
+	root := env.MustRoot(t)
 	overlay := w.kubectl("kustomize", root+"/config/overlays/namespaced")
 	for _, name := range []string{env.ManagerNamespace, "travel"} {
 		overlay = strings.ReplaceAll(overlay, "namespace: "+name, "namespace: "+w.namespace)

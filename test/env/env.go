@@ -57,6 +57,16 @@ func Root() (string, error) {
 	}
 }
 
+// MustRoot is Root for a test, which ends where there is none.
+func MustRoot(t testing.TB) string {
+	t.Helper()
+	dir, err := Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 func isRoot(dir string) bool {
 	mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
 	if err != nil {

@@ -52,7 +52,7 @@ func kubectl(t *testing.T, args ...string) []byte {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(filepath.Join(assets, "kubectl"), args...)
-	cmd.Dir = root(t)
+	cmd.Dir = env.MustRoot(t)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig(t))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -64,15 +64,6 @@ func kubectl(t *testing.T, args ...string) []byte {
 		t.Errorf("kubectl %s warns:\n%s", strings.Join(args, " "), stderr.Bytes())
 	}
 	return out
-}
-
-func root(t *testing.T) string {
-	t.Helper()
-	dir, err := env.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }
 
 func kubeconfig(t *testing.T) string {
@@ -138,7 +129,7 @@ func decode(t *testing.T, object *unstructured.Unstructured, into any) {
 
 func TestEveryKustomizationBuilds(t *testing.T) {
 	built := 0
-	err := fs.WalkDir(os.DirFS(root(t)), "config", func(path string, _ fs.DirEntry, err error) error {
+	err := fs.WalkDir(os.DirFS(env.MustRoot(t)), "config", func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || filepath.Base(path) != "kustomization.yaml" {
 			return err
 		}
@@ -198,7 +189,7 @@ func checkAdmission(t *testing.T, c client.Client) {
 // checkDocumentedPod: the pod that operations.md has people make, to see a journal's volume,
 // passes admission, and the claim in it is one of the set's.
 func checkDocumentedPod(t *testing.T) {
-	page, err := os.ReadFile(filepath.Join(root(t), "docs", "operations.md"))
+	page, err := os.ReadFile(filepath.Join(env.MustRoot(t), "docs", "operations.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -399,7 +390,7 @@ func checkHardening(t *testing.T, pod corev1.PodSpec) {
 
 // The image is the binary and certificates: no shell, no package manager, no root.
 func TestImageHasNoShell(t *testing.T) {
-	file, err := os.ReadFile(filepath.Join(root(t), "Dockerfile"))
+	file, err := os.ReadFile(filepath.Join(env.MustRoot(t), "Dockerfile"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -563,7 +554,7 @@ func checkMount(t *testing.T, set *appsv1.StatefulSet, volume string) {
 	if mount.Name != volume || mount.ReadOnly || !slices.Contains(manager.Args, "--journal-dir="+mount.MountPath) {
 		t.Errorf("%s is mounted at %s, read-only %v; args %v", mount.Name, mount.MountPath, mount.ReadOnly, manager.Args)
 	}
-	image, err := os.ReadFile(filepath.Join(root(t), "Dockerfile"))
+	image, err := os.ReadFile(filepath.Join(env.MustRoot(t), "Dockerfile"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -686,7 +677,7 @@ func checkHardened(t *testing.T, dir string) {
 // none says so.
 func checkLabels(t *testing.T, dir string, namespace *unstructured.Unstructured) {
 	t.Helper()
-	file, err := os.ReadFile(filepath.Join(root(t), dir, "kustomization.yaml"))
+	file, err := os.ReadFile(filepath.Join(env.MustRoot(t), dir, "kustomization.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}

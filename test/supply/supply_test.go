@@ -13,19 +13,10 @@ import (
 	"github.com/laidoulaile/channel-operator/test/env"
 )
 
-func root(t *testing.T) string {
-	t.Helper()
-	dir, err := env.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
 // text of a file of the repository, of which no line is a comment.
 func text(t *testing.T, path string) string {
 	t.Helper()
-	raw, err := os.ReadFile(filepath.Join(root(t), path))
+	raw, err := os.ReadFile(filepath.Join(env.MustRoot(t), path))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +77,7 @@ func TestReleaseSaysWhatIsInItAndWhereItComesFrom(t *testing.T) {
 
 // What builds and checks is named by what nobody can move: actions by commit, tools by go.sum.
 func TestActionsAndToolsArePinned(t *testing.T) {
-	workflows, err := os.ReadDir(filepath.Join(root(t), ".github", "workflows"))
+	workflows, err := os.ReadDir(filepath.Join(env.MustRoot(t), ".github", "workflows"))
 	if err != nil || len(workflows) < 2 {
 		t.Fatal(workflows, err)
 	}
@@ -111,7 +102,7 @@ func TestActionsAndToolsArePinned(t *testing.T) {
 		t.Errorf("make builds %d tools", len(tools))
 	}
 	for _, built := range tools {
-		if _, err := os.Stat(filepath.Join(root(t), built[1], "go.sum")); err != nil {
+		if _, err := os.Stat(filepath.Join(env.MustRoot(t), built[1], "go.sum")); err != nil {
 			t.Errorf("a tool whose sum nobody knows: %v", err)
 		}
 	}
