@@ -64,11 +64,14 @@ func (c *chaos) perform(a act) {
 	if a.disk {
 		c.between(300, 700)
 		c.disk(true)
+		if a.sky == away { // then the next push must go to the journal
+			c.awaitAbove("channel_operator_journal_failed")
+		}
 	}
 	c.between(300, 1200)
 	if a.kill {
 		if a.sky == away && !a.disk {
-			c.awaitKept()
+			c.awaitAbove("channel_operator_journal_records") // what a kill must not lose
 			c.searchFiles(newFinder(nowhere...))
 		}
 		c.kill()
@@ -91,10 +94,11 @@ func (c *chaos) perform(a act) {
 	c.between(100, 1200)
 }
 
-// awaitKept waits a little for the journal to hold something: what a kill must not lose.
-func (c *chaos) awaitKept() {
+// awaitAbove waits a little for a gauge of the manager to be above zero: on a busy machine a moment
+// that the dice give may be over before anything was pushed in it.
+func (c *chaos) awaitAbove(gauge string) {
 	for range 100 {
-		if kept, err := c.gauge("channel_operator_journal_records"); err == nil && kept > 0 {
+		if n, err := c.gauge(gauge); err == nil && n > 0 {
 			return
 		}
 		time.Sleep(20 * time.Millisecond)
