@@ -155,6 +155,7 @@ func (w *weather) forward(next http.Handler, rw http.ResponseWriter, r *http.Req
 		for {
 			now, changed := w.look()
 			if now == away {
+				w.hit("cut") // here: a stream that is cut panics below
 				cut()
 				return
 			}
@@ -167,7 +168,6 @@ func (w *weather) forward(next http.Handler, rw http.ResponseWriter, r *http.Req
 	}()
 	next.ServeHTTP(rw, r.WithContext(ctx))
 	if ctx.Err() != nil && r.Context().Err() == nil {
-		w.hit("cut")
 		panic(http.ErrAbortHandler)
 	}
 }
