@@ -428,7 +428,8 @@ func checkTime(t *testing.T, at time.Time, mayBeZero bool) {
 // numbersAsTexts writes every number of a JSON body as a text; a form has only texts.
 func numbersAsTexts(t *testing.T, body []byte) []byte {
 	t.Helper()
-	if !bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) {
+	body = bytes.TrimSpace(body) // as the adapter does: of more than JSON's own blanks
+	if !bytes.HasPrefix(body, []byte("{")) {
 		return body
 	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
