@@ -87,8 +87,7 @@ func (r *receiver) receiveRound(ctx context.Context, ceilings map[string]float64
 		return err
 	}
 	defer r.stopManager()
-	made, err := r.warmUp(ctx, newProducts(r.clock, r.products))
-	if r.products += made; err != nil {
+	if err := r.fill(ctx); err != nil {
 		return err
 	}
 	var rounds []func(standing)
@@ -111,6 +110,30 @@ func (r *receiver) receiveRound(ctx context.Context, ceilings map[string]float64
 		check(there)
 	}
 	return nil
+}
+
+// mostWarmUps bounds how long is waited for a manager's caches.
+const mostWarmUps = 20
+
+// fill warms up until the manager's caches are filled: from then on it makes a new product with
+// one request, and until then it tries first to patch what may be there. A manager receives before,
+// more slowly, and that is not what is measured here.
+func (r *receiver) fill(ctx context.Context) error {
+	for range mostWarmUps {
+		before, err := r.api.requestsSoFar(ctx)
+		if err != nil {
+			return err
+		}
+		made, err := r.warmUp(ctx, newProducts(r.clock, r.products))
+		if r.products += made; err != nil {
+			return err
+		}
+		now, err := r.api.requestsSoFar(ctx)
+		if err != nil || now.since(before).Refused == 0 {
+			return err
+		}
+	}
+	return fmt.Errorf("the manager's caches are not filled after it was warmed up %d times", mostWarmUps)
 }
 
 // warmUp pushes for a while and counts nothing but how often: the manager has just been started,
