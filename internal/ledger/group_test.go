@@ -297,12 +297,18 @@ func (b *book) seeing(t *testing.T, cache client.Reader) *atomic.Int64 {
 	running.Go(func() { _ = b.Start(ctx) })
 	t.Cleanup(running.Wait)
 	t.Cleanup(cancel)
-	for deadline := time.Now().Add(10 * time.Second); !b.Seeing(); time.Sleep(time.Millisecond) {
+	b.sees()
+	return &s.writes
+}
+
+// sees waits until the ledger looks into its cache.
+func (b *book) sees() {
+	b.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !b.Seeing(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("it never started")
+			b.Fatal("it does not look into its cache")
 		}
 	}
-	return &s.writes
 }
 
 // A push is one request: what the cache does not know is created, what it knows is patched.

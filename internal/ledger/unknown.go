@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -42,9 +44,14 @@ type unknownOf struct {
 	// shown by the cache, by kind and name, and whether the platform said that it knows no such.
 	shown    map[string]bool
 	notFound int
-	// coming are those that were let in, by what they are about.
-	coming map[object]struct{}
+	// coming are those that were let in, by what they are about, and when that was last.
+	coming map[object]time.Time
 }
+
+// comingFor is how long the cache may take to show what was let in and the journal does not keep,
+// many times what a write may take. What it shows by then no more was removed again before it was
+// shown: while a watch was broken, nobody is told of that.
+const comingFor = 5 * time.Minute
 
 func newUnknown() *unknown {
 	return &unknown{channels: map[channel]*unknownOf{}, refuse: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -101,7 +108,7 @@ func (u *unknown) count(c channel) (objects, notFound int) {
 // acknowledged, and needs none.
 func (l *Ledger) letIn(ctx context.Context, most int, facts []fact) error {
 	for i, f := range facts {
-		if !f.Unproven || f.Object.Kind == kindChannel || l.shows(ctx, f.Object) || l.unknown.enter(f.Object, most) {
+		if !f.Unproven || f.Object.Kind == kindChannel || l.shows(ctx, f.Object) || l.unknown.enter(f.Object, most, l.now()) {
 			continue
 		}
 		l.letGo(facts[:i], nil)
@@ -120,11 +127,12 @@ func (l *Ledger) letGo(facts []fact, results []result) {
 	}
 }
 
-// settleComing forgets what the cache shows by now: it may have been there before it was let in.
+// settleComing forgets what the cache shows by now, for it may have been there before it was let
+// in, and what it has not shown for so long that it will not.
 func (l *Ledger) settleComing(ctx context.Context) {
-	for _, o := range l.unknown.allComing() {
-		if l.shows(ctx, o) {
-			l.unknown.leave(o)
+	for o, since := range l.unknown.allComing() {
+		if l.shows(ctx, o) || l.sees() && l.now().Sub(since) > comingFor && l.nothingKept(o, true) == nil {
+			l.unknown.settle(o, since)
 		}
 	}
 }
@@ -144,7 +152,7 @@ func (l *Ledger) shows(ctx context.Context, o object) bool {
 }
 
 // enter counts an object as coming, unless there is no room for it.
-func (u *unknown) enter(o object, most int) bool {
+func (u *unknown) enter(o object, most int, now time.Time) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	of := u.of(o.channel())
@@ -152,7 +160,7 @@ func (u *unknown) enter(o object, most int) bool {
 		u.tidy(o.channel())
 		return false
 	}
-	of.coming[o.subject()] = struct{}{}
+	of.coming[o.subject()] = now
 	return true
 }
 
@@ -163,14 +171,22 @@ func (u *unknown) leave(o object) {
 	u.tidy(o.channel())
 }
 
-func (u *unknown) allComing() []object {
+// settle forgets what was coming, unless it was let in again since.
+func (u *unknown) settle(o object, since time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	var all []object
+	if of := u.of(o.channel()); of.coming[o].Equal(since) {
+		delete(of.coming, o)
+	}
+	u.tidy(o.channel())
+}
+
+func (u *unknown) allComing() map[object]time.Time {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	all := map[object]time.Time{}
 	for _, of := range u.channels {
-		for o := range of.coming {
-			all = append(all, o)
-		}
+		maps.Copy(all, of.coming)
 	}
 	return all
 }
@@ -218,7 +234,7 @@ func (u *unknown) hide(hidden any) {
 func (u *unknown) of(c channel) *unknownOf {
 	of := u.channels[c]
 	if of == nil {
-		of = &unknownOf{shown: map[string]bool{}, coming: map[object]struct{}{}}
+		of = &unknownOf{shown: map[string]bool{}, coming: map[object]time.Time{}}
 		u.channels[c] = of
 	}
 	return of

@@ -45,7 +45,7 @@ func TestUnknownObjectsAreCountedAsTheyComeAndGo(t *testing.T) {
 			case "enter":
 				shown, _ := u.count(o.channel())
 				room := coming[id] || shown+len(coming) < most
-				if before == nil && u.enter(o, most) != room {
+				if before == nil && u.enter(o, most, time.Now()) != room {
 					t.Fatalf("%s is let in: %v, with %d shown and %d coming", id, !room, shown, len(coming))
 				} else if before == nil && room {
 					coming[id] = true
@@ -93,8 +93,8 @@ func TestForgottenChannelsCostNothing(t *testing.T) {
 	u := newUnknown()
 	for i := range 10 {
 		o := object{Kind: kindOrder, Namespace: "travel", Channel: fmt.Sprint(i), ID: "1"}
-		u.enter(o, 0)
-		u.enter(o, 1)
+		u.enter(o, 0, time.Now())
+		u.enter(o, 1, time.Now())
 		u.leave(o)
 		u.hide(shownOrder(fmt.Sprint(i), true, false, false))
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -127,11 +128,7 @@ func TestAcknowledgedUnprovenPushesAreAlwaysWritten(t *testing.T) {
 func TestProvenPushTakesTheMarkOff(t *testing.T) {
 	k := keep(t, "fliggy")
 	k.account.MaxUnknown = 10
-	for deadline := time.Now().Add(20 * time.Second); !k.Seeing(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it does not look into its cache")
-		}
-	}
+	k.sees()
 	for _, event := range []platform.Event{told("1", "m-1"), told("2", "m-1"), change("1", noon, "m-1", platform.AspectPrice)} {
 		if _, err := k.claim(event); err != nil {
 			t.Fatal(err)
@@ -177,6 +174,45 @@ func TestWhatTheCacheShowsIsNotComing(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// What the cache never shows, since it was removed again while a watch was broken, takes no room
+// for ever; what waits in the journal does as long as it waits.
+func TestWhatTheCacheMissedTakesNoRoomForEver(t *testing.T) {
+	full := func(claim func(platform.Event) (platform.Outcome, error)) bool {
+		_, err := claim(told("2", "m-1"))
+		return errors.Is(err, ledger.ErrUnknown)
+	}
+	var passed atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(passed.Load())) }
+	b := open(t, "fliggy")
+	b.account.MaxUnknown = 1
+	b.seeing(t, nowhere{b.api})
+	b.SetNow(now)
+	if _, err := b.claim(told("1", "m-1")); err != nil {
+		t.Fatal(err)
+	}
+	if b.SettleComing(t.Context()); !full(b.claim) {
+		t.Error("what may still come takes no room")
+	}
+	passed.Store(int64(ledger.ComingFor + time.Second))
+	if b.SettleComing(t.Context()); full(b.claim) {
+		t.Error("what does not come takes room for ever")
+	}
+
+	passed.Store(0)
+	k := keep(t, "fliggy")
+	k.sees()
+	k.SetNow(now)
+	k.account.MaxUnknown = 1
+	k.server.away.Store(true)
+	if _, err := k.claim(told("1", "m-1")); err != nil {
+		t.Fatal(err)
+	}
+	passed.Store(int64(ledger.ComingFor + time.Second))
+	if k.SettleComing(t.Context()); !full(k.claim) {
+		t.Error("what waits in the journal takes no room")
 	}
 }
 
