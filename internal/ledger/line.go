@@ -13,10 +13,12 @@ import (
 )
 
 const (
-	// maxWrites is how many objects are written at a time: more would only queue in the API
-	// server, where they cannot be grouped any more. Each write under way has a connection of
-	// its own, and client-go keeps 25.
-	maxWrites = 24
+	// maxWrites is how many objects are written at a time, each over a connection of its own: more
+	// would only queue in the API server, where they cannot be grouped any more. It is more than the
+	// connections that a busy platform mostly has: where each push has a slot, none stands in line
+	// while the API server pauses for a moment, and none goes to the journal for that. Of connections
+	// that idle, client-go keeps 25.
+	maxWrites = 40
 	// maxGroup is how many facts go out in one write, and maxGroupWeight how much they may
 	// weigh together: a write must stay far below what etcd takes. Changes of a product come
 	// to one for each aspect, however many they are.
@@ -79,17 +81,20 @@ func (l *lines) queue(o object, more int) {
 	}
 }
 
-// before is how many objects get a slot before one more of a Channel: those of its own that wait,
-// and, since the Channels have their turns, of each other one no more than these and one.
+// before is how many objects must be written before one more of a Channel gets a slot: those of its
+// own that wait, and, since the Channels have their turns, of each other one no more than these and
+// one; but for those to which a slot is free.
 func (l *lines) before(c channel) int {
-	own := l.queued[c]
+	own, writing := l.queued[c], len(l.standing)
 	before := own
 	for other, queued := range l.queued {
+		writing -= queued
 		if other != c {
 			before += min(queued, own+1)
 		}
 	}
-	return before
+	free := max(0, maxWrites-writing)
+	return max(0, before-free)
 }
 
 // ahead is about how long a fact would stand in line for an object: behind the objects that get
