@@ -242,26 +242,3 @@ func (r *raw) one(ctx context.Context, duration time.Duration) error {
 	r.products++
 	return err
 }
-
-// ceilingSection is section 1.
-func (b *bench) ceilingSection(ctx context.Context, s *stack) error {
-	t, err := s.makeTemplates(ctx)
-	if err != nil {
-		return err
-	}
-	r := newRaw(s.api, t)
-	for n := range b.rounds {
-		b.say("round %d of %d", n+1, b.rounds)
-		if _, err := r.round(ctx, b.plan.raw, false, true); err != nil {
-			return err
-		}
-		if err := r.one(ctx, b.plan.raw); err != nil {
-			return err
-		}
-		if _, err := r.round(ctx, b.plan.raw, true, true); err != nil {
-			return err
-		}
-	}
-	b.results.Ceilings = r.all()
-	return nil
-}

@@ -69,14 +69,18 @@ func (b *bench) receiveSection(ctx context.Context, s *stack) error {
 	plain, r := newRaw(s.api, t), newReceiver(s, b.plan)
 	for n := range b.rounds {
 		b.say("round %d of %d", n+1, b.rounds)
-		ceilings, err := plain.round(ctx, b.plan.raw, false, true)
+		ceilings, err := plain.round(ctx, b.plan.judged, false, true)
 		if err != nil {
+			return err
+		}
+		if err := plain.one(ctx, b.plan.raw); err != nil {
 			return err
 		}
 		if err := r.receiveRound(ctx, ceilings); err != nil {
 			return err
 		}
 	}
+	b.results.Ceilings = append(b.results.Ceilings, plain.all()...)
 	b.results.Throughput = append(b.results.Throughput, r.all()...)
 	return nil
 }
@@ -227,7 +231,7 @@ func (r *receiver) measure(ctx context.Context, load workload, controllers bool)
 	sender := newSender(r.push, load.connections)
 	defer sender.close()
 	start := time.Now()
-	m.tally = sender.closed(ctx, r.loadOf(load), load.most, load.next(), m.book)
+	m.tally = sender.closed(ctx, r.loadOf(load, controllers), load.most, load.next(), m.book)
 	if load.after != nil {
 		load.after(m.tally.sent)
 	}
@@ -255,9 +259,12 @@ func (r *receiver) measure(ctx context.Context, load workload, controllers bool)
 // unlimitedName is the workload that goes on for as long as the plan says for it.
 const unlimitedName = "offered without limit"
 
-func (r *receiver) loadOf(load workload) time.Duration {
-	if load.name == unlimitedName {
+func (r *receiver) loadOf(load workload, controllers bool) time.Duration {
+	switch {
+	case load.name == unlimitedName:
 		return r.plan.unlimited
+	case !controllers && isDistinct(load.name) && load.connections == fewConnections:
+		return r.plan.judged
 	}
 	return r.plan.loadOf(load.connections)
 }

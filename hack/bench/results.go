@@ -20,12 +20,14 @@ type Results struct {
 
 // Plan is how long things were measured, each round.
 type Plan struct {
-	// RawSeconds for each ceiling, LoadSeconds for each kind of push, ManySeconds where 256
+	// JudgedSeconds for what is committed before the reply and its ceilings, RawSeconds for each other
+	// ceiling, LoadSeconds for each kind of push, ManySeconds where 256
 	// connections push it; MostNew objects are made at most.
-	RawSeconds  float64 `json:"rawSeconds"`
-	LoadSeconds float64 `json:"loadSeconds"`
-	ManySeconds float64 `json:"manySeconds"`
-	MostNew     int     `json:"mostNew"`
+	JudgedSeconds float64 `json:"judgedSeconds"`
+	RawSeconds    float64 `json:"rawSeconds"`
+	LoadSeconds   float64 `json:"loadSeconds"`
+	ManySeconds   float64 `json:"manySeconds"`
+	MostNew       int     `json:"mostNew"`
 
 	UnlimitedSeconds float64 `json:"unlimitedSeconds"`
 	LatencySeconds   float64 `json:"latencySeconds"`

@@ -39,6 +39,7 @@ func (b *bench) settleSection(ctx context.Context, s *stack) error {
 			return err
 		}
 	}
+	b.results.Ceilings = append(b.results.Ceilings, plain.all()...)
 	b.results.Throughput = append(b.results.Throughput, r.all()...)
 	return nil
 }

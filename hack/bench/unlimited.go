@@ -16,25 +16,28 @@ func (b *bench) unlimitedSection(ctx context.Context, s *stack) error {
 		return err
 	}
 	s.front.answerIn(platformDelay)
-	plain, clock := newRaw(s.api, t), newClock()
-	for _, controllers := range []bool{false, true} {
-		r := newReceiver(s, b.plan)
-		r.clock = clock
-		for n := range b.rounds {
-			b.say("round %d of %d, controllers: %v", n+1, b.rounds, controllers)
-			ceilings, err := plain.round(ctx, b.plan.raw, false, false)
-			if err != nil {
-				return err
-			}
-			if err := plain.clear(ctx); err != nil {
-				return err
-			}
-			if err := r.unlimitedRound(ctx, controllers, ceilings[patchProducts]); err != nil {
+	plain := newRaw(s.api, t)
+	standby := newReceiver(s, b.plan)
+	leader := newReceiver(s, b.plan)
+	leader.clock = standby.clock // it pushes about the same products
+	for n := range b.rounds {
+		b.say("round %d of %d", n+1, b.rounds)
+		ceilings, err := plain.round(ctx, b.plan.raw, false, false)
+		if err != nil {
+			return err
+		}
+		if err := plain.clear(ctx); err != nil {
+			return err
+		}
+		for _, r := range []*receiver{standby, leader} {
+			if err := r.unlimitedRound(ctx, r == leader, ceilings[patchProducts]); err != nil {
 				return err
 			}
 		}
+	}
+	for _, r := range []*receiver{standby, leader} {
 		for _, w := range r.all() {
-			w.Controllers = controllers
+			w.Controllers = r == leader
 			b.results.Unlimited = append(b.results.Unlimited, Unlimited{Workload: w, Products: b.plan.pool})
 		}
 	}
