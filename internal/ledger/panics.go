@@ -41,7 +41,12 @@ func (l *lines) safely(ctx context.Context, about any, do func() error) (err err
 // tryWrite writes facts on one object. Where that panics the group is split: one fact that makes a panic
 // refuses no other.
 func (l *lines) tryWrite(ctx context.Context, facts []fact) (results []result) {
-	err := l.safely(ctx, &facts[0].Object, func() error { results = l.write(ctx, facts); return nil })
+	err := l.safely(ctx, &facts[0].Object, func() error {
+		if results = l.write(ctx, facts); len(results) != len(facts) {
+			panic(fmt.Sprintf("%d results of %d facts", len(results), len(facts))) // a push would hear nothing
+		}
+		return nil
+	})
 	switch {
 	case err == nil:
 		return results

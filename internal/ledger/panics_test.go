@@ -55,6 +55,23 @@ func panicsSeen(t *testing.T) float64 {
 	return families[0].GetMetric()[0].GetCounter().GetValue()
 }
 
+// A writer that does not say what became of each fact ends nothing: alone, each hears of it.
+func TestAResultTooFewEndsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLines(func(_ context.Context, facts []fact) []result {
+			if len(facts) > 1 || facts[0].Order.Notification.ID == "poison" {
+				return all(len(facts)-1, platform.OutcomeRecorded, nil)
+			}
+			return all(1, platform.OutcomeRecorded, nil)
+		})
+		for i, r := range l.tryWrite(t.Context(), []fact{noteOf("1", "before"), noteOf("1", "poison"), noteOf("1", "after")}) {
+			if poison := i == 1; errors.Is(r.err, errPanic) != poison || !poison && r.outcome != platform.OutcomeRecorded {
+				t.Errorf("fact %d: %+v", i, r)
+			}
+		}
+	})
+}
+
 // A record of the journal whose writing panics is set aside, told and counted; the others of its object
 // and of all others are written, and so it is when somebody asks for it again.
 func TestPoisonInTheJournalEndsNothing(t *testing.T) {
