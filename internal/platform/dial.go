@@ -86,8 +86,8 @@ func notDenied(denied []netip.Prefix, address string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s", ErrEndpoint, address)
 	}
-	ip := counting(at.Addr())
-	if slices.ContainsFunc(denied, func(p netip.Prefix) bool { return p.Contains(ip) }) {
+	dialled, ip := at.Addr().Unmap().WithZone(""), counting(at.Addr())
+	if slices.ContainsFunc(denied, func(p netip.Prefix) bool { return p.Contains(ip) || p.Contains(dialled) }) {
 		return fmt.Errorf("%w: it resolves to %s, which --denied-cidrs names", ErrEndpoint, ip)
 	}
 	return nil

@@ -180,8 +180,8 @@ func TestDeniedNetworksAreNotDialled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, to := range []string{address, "localhost:" + port, "[::ffff:127.0.0.1]:" + port, "[2a00:1450:1::1]:443", "[64:ff9b::7f00:1]:443"} {
-		base := platform.NewRoundTripper(true, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("2a00:1450:1::/48"))
+	for _, to := range []string{address, "localhost:" + port, "[::ffff:127.0.0.1]:" + port, "[2a00:1450:1::1]:443", "[64:ff9b::7f00:1]:443", "[64:ff9b::808:808]:443"} {
+		base := platform.NewRoundTripper(true, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("64:ff9b::808:0/112"), netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("2a00:1450:1::/48"))
 		refuses(t, base, to)
 	}
 	if n := accepted.Load(); n != 0 {
