@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/laidoulaile/channel-operator/internal/platform"
 )
@@ -32,6 +34,9 @@ const (
 // paramSign is the legacy signature among the parameters of an SPI's URL. It takes no
 // part in what is signed, in whatever case it is written (documented; the case inferred).
 const paramSign = "sign"
+
+// paramBody is the body's name in what is signed. No parameter of the URL has it.
+const paramBody = "http_body"
 
 // paramToken may stand in a registered URL: it is the Channel's own (spec.receive).
 const paramToken = "token"
@@ -80,9 +85,25 @@ func sceneText(secret string, query url.Values, without string, body []byte) []b
 		}
 	}
 	if len(body) > 0 {
-		text = append(append(text, "&http_body="...), body...)
+		text = append(append(text, "&"+paramBody+"="...), body...)
 	}
 	return text
+}
+
+// ambiguous: the text that is signed joins parameters by ampersands and escapes none, so that one
+// with an ampersand in it would give the text of several others. And since the sign is no HMAC,
+// whoever has one, however old, can make that of a longer text, which has bytes between the two
+// that no text has (the hash's padding). What could hide either is refused.
+func ambiguous(query url.Values) bool {
+	strange := func(text string) bool {
+		return !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return r == '&' || !unicode.IsPrint(r) })
+	}
+	for key, values := range query {
+		if key == "" || key == paramBody || strange(key) || strings.Contains(key, "=") || slices.ContainsFunc(values, strange) {
+			return true
+		}
+	}
+	return false
 }
 
 // sceneSign is x-life-sign: lower-case hex of SHA-256 (documented), no HMAC.
@@ -129,6 +150,9 @@ func verifyScene(p platform.Push, credentials platform.Credentials, legacy bool)
 	secrets, err := secretsOf(credentials)
 	if err != nil {
 		return err
+	}
+	if ambiguous(p.Query) {
+		return forged("a parameter of the URL could be read as several, or is none that a platform sends")
 	}
 	sign, name, rule := p.Header.Get(headerSceneSign), headerSceneSign, sceneSign
 	if sign == "" && legacy {

@@ -1,15 +1,24 @@
 package douyin
 
 import (
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"hash"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/sealing"
@@ -217,6 +226,103 @@ func signedAfter(change func(*platform.Push)) platform.Push {
 
 func stamp(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }
 
+// Whoever has a scene and its sign, and not the secret, can make the sign of a longer text: the rule is
+// no HMAC. No scene has that text.
+func TestSignsAreNotLengthened(t *testing.T) {
+	old := signScene(scenePush(sceneStatusQuery, `{"order_id":"1"}`, testSecret), testSecret)
+	now := stamp(testNow)
+	said := strings.TrimPrefix(string(sceneText("", old.Query, "", old.Body)), "&")
+	before, _, _ := strings.Cut(said, "="+string(old.Body)) // up to the body's own name
+	for name, sign := range map[string]struct {
+		of     func([]byte) string
+		digest hash.Hash
+		header string // of the digest's state
+		order  binary.AppendByteOrder
+	}{
+		"header": {sceneSign, sha256.New(), "sha\x03", binary.BigEndian},
+		"legacy": {legacySign, md5.New(), "md5\x01", binary.LittleEndian},
+	} {
+		size := len(testSecret) + 1 + len(said)
+		padding := sign.order.AppendUint64(append([]byte{0x80}, make([]byte, (119-size%64)%64)...), uint64(size)*8)
+		sum, err := hex.DecodeString(sign.of([]byte(testSecret + "&" + said)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		state := append(append([]byte(sign.header), sum...), make([]byte, 64)...)
+		state = binary.BigEndian.AppendUint64(state, uint64(size+len(padding)))
+		if name == "legacy" { // its state has its words in the other order
+			for word := range 4 {
+				slices.Reverse(state[4+4*word : 8+4*word])
+			}
+		}
+		if err := sign.digest.(encoding.BinaryUnmarshaler).UnmarshalBinary(state); err != nil {
+			t.Fatal(err)
+		}
+		body := `{"order_ids":["2"]}`
+		_, _ = sign.digest.Write([]byte("&timestamp=" + now + "&http_body=" + body))
+		longer := platform.Push{Path: old.Path, Header: http.Header{}, Body: []byte(body), ReceivedAt: testNow,
+			Query: url.Values{before: {string(old.Body) + string(padding)}, "timestamp": {now}}}
+		got := hex.EncodeToString(sign.digest.Sum(nil))
+		if want := sign.of(sceneText(testSecret, longer.Query, "", longer.Body)); got != want {
+			t.Fatalf("%s: the test lengthens it wrongly: %s, not %s", name, got, want)
+		}
+		longer.Header.Set("x-life-sign", got)
+		if name == "legacy" {
+			longer.Header.Del("x-life-sign")
+			longer.Query.Set("sign", got)
+		}
+		if _, err := verify(t, longer, holder(func(s *Settings) { s.AllowLegacySign = true })); !errors.Is(err, platform.ErrForged) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// No text is that of two scenes, however it is cut.
+func TestTextsAreOfOneScene(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		piece := rapid.StringOfN(rapid.SampledFrom([]rune("ab=&店")), 0, 4, -1)
+		query := url.Values{}
+		for range rapid.IntRange(0, 3).Draw(t, "parameters") {
+			key := piece.Draw(t, "key")
+			query[key] = append(query[key], piece.Draw(t, "value"))
+		}
+		body := rapid.SampledFrom([]string{"", "{}", "{}&a=b", "a&http_body={}"}).Draw(t, "body")
+		text := string(sceneText("", query, "", []byte(body)))
+		// The same text, cut at other places.
+		cut, parts, whole := url.Values{}, strings.Split(text, "&")[1:], ""
+		for i, part := range parts {
+			if whole += part; i < len(parts)-1 && rapid.Bool().Draw(t, "together") {
+				whole += "&"
+				continue
+			}
+			key, value, found := strings.Cut(whole, "=")
+			if whole = ""; !found {
+				return
+			}
+			if rest, last, more := strings.Cut(value, "="); more && rapid.Bool().Draw(t, "later") {
+				key, value = key+"="+rest, last
+			}
+			cut[key] = append(cut[key], value)
+		}
+		rest := ""
+		if values := cut["http_body"]; len(values) == 1 && rapid.Bool().Draw(t, "body apart") {
+			rest = values[0]
+			delete(cut, "http_body")
+		}
+		if string(sceneText("", cut, "", []byte(rest))) != text || ambiguous(query) || ambiguous(cut) {
+			return
+		}
+		for _, values := range []url.Values{query, cut} {
+			for _, of := range values {
+				slices.Sort(of)
+			}
+		}
+		if rest != body || !maps.EqualFunc(query, cut, slices.Equal) {
+			t.Fatalf("%q with %q, and %q with %q, are both %q", query, body, cut, rest, text)
+		}
+	})
+}
+
 func TestVerifyScene(t *testing.T) {
 	legacy := func(s *Settings) { s.AllowLegacySign = true }
 	noHeader := func(p *platform.Push) { p.Header.Del("x-life-sign") }
@@ -246,13 +352,20 @@ func TestVerifyScene(t *testing.T) {
 			text := string(sceneText(testSecret, p.Query, "", p.Body))
 			p.Header.Set("x-life-sign", sceneSign([]byte(strings.Replace(text, "&", "&&", 1))))
 		}), nil, platform.ErrForged},
-		"body re-serialised":   {altered(func(p *platform.Push) { p.Body = []byte(strings.Replace(noticeBody, ":", ": ", 1)) }), legacy, platform.ErrForged},
-		"a parameter more":     {altered(func(p *platform.Push) { p.Query.Set("x", "1") }), legacy, platform.ErrForged},
-		"another time":         {altered(func(p *platform.Push) { p.Query.Set("timestamp", stamp(testNow)) }), legacy, platform.ErrForged},
-		"our token, signed":    {signedAfter(func(p *platform.Push) { p.Query.Set("token", "t") }), nil, nil},
-		"our token, unsigned":  {altered(func(p *platform.Push) { p.Query.Set("token", "t") }), nil, nil},
-		"another's client_key": {signedAfter(func(p *platform.Push) { p.Query.Set("client_key", "awother") }), nil, platform.ErrOtherAccount},
-		"another key, forged":  {altered(func(p *platform.Push) { p.Query.Set("client_key", "awother") }), nil, platform.ErrForged},
+		"body re-serialised":     {altered(func(p *platform.Push) { p.Body = []byte(strings.Replace(noticeBody, ":", ": ", 1)) }), legacy, platform.ErrForged},
+		"a parameter more":       {altered(func(p *platform.Push) { p.Query.Set("x", "1") }), legacy, platform.ErrForged},
+		"another time":           {altered(func(p *platform.Push) { p.Query.Set("timestamp", stamp(testNow)) }), legacy, platform.ErrForged},
+		"two in one":             {signedAfter(func(p *platform.Push) { p.Query.Set("a", "1&b=2") }), legacy, platform.ErrForged},
+		"two in one name":        {signedAfter(func(p *platform.Push) { p.Query.Set("a=1&b", "2") }), legacy, platform.ErrForged},
+		"a name that has an end": {signedAfter(func(p *platform.Push) { p.Query.Set("a=1", "2") }), legacy, platform.ErrForged},
+		"a body in the URL":      {signedAfter(func(p *platform.Push) { p.Query.Set("http_body", "{}") }), legacy, platform.ErrForged},
+		"not to be printed":      {signedAfter(func(p *platform.Push) { p.Query.Set("a", "\x00") }), legacy, platform.ErrForged},
+		"no text":                {signedAfter(func(p *platform.Push) { p.Query.Set("a", "\x80") }), legacy, platform.ErrForged},
+		"a shop's own":           {signedAfter(func(p *platform.Push) { p.Query.Set("店 id", "a=b/c?广州") }), nil, nil},
+		"our token, signed":      {signedAfter(func(p *platform.Push) { p.Query.Set("token", "t") }), nil, nil},
+		"our token, unsigned":    {altered(func(p *platform.Push) { p.Query.Set("token", "t") }), nil, nil},
+		"another's client_key":   {signedAfter(func(p *platform.Push) { p.Query.Set("client_key", "awother") }), nil, platform.ErrOtherAccount},
+		"another key, forged":    {altered(func(p *platform.Push) { p.Query.Set("client_key", "awother") }), nil, platform.ErrForged},
 		"the header's client_key is not read": {altered(func(p *platform.Push) {
 			p.Header.Set("x-life-clientkey", "awother")
 		}), nil, nil},
