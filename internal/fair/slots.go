@@ -6,13 +6,15 @@ import (
 	"sync"
 )
 
-// Slots are turns at work: so many at a time. Those who wait for one are served by turns of
-// their keys, and within a key in the order in which they came: where k keys wait, each is
-// served at least once in k grants, however many wait for the others. A key alone gets all.
-// It is safe for concurrent use. A key for which nobody waits costs no memory.
+// Slots are turns at work: so many at a time, divided by the rule of Allows. A key alone gets half of
+// them, rounded up, and the rest stays free for the next: however long one key keeps its slots, another
+// that has none gets one at once, as long as any is free. Those who wait are served by turns of
+// their keys, as far as the rule lets them, and within a key in the order in which they came.
+// It is safe for concurrent use. A key that has none, and for which nobody waits, costs no memory.
 type Slots[K comparable] struct {
-	mu   sync.Mutex
-	free int // above 0 only while nobody waits
+	mu    sync.Mutex
+	free  int
+	holds map[K]int // never zero
 	// waiting are those who wait, by key; never empty.
 	waiting map[K][]chan struct{}
 	// turns are the keys of waiting; the first is served next.
@@ -21,7 +23,14 @@ type Slots[K comparable] struct {
 
 // NewSlots makes n slots.
 func NewSlots[K comparable](n int) *Slots[K] {
-	return &Slots[K]{free: n, waiting: map[K][]chan struct{}{}}
+	return &Slots[K]{free: n, holds: map[K]int{}, waiting: map[K][]chan struct{}{}}
+}
+
+// Free is how many more a key gets at once, if it is the only one to come now.
+func (s *Slots[K]) Free(key K) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(0, (s.free-s.holds[key]+1)/2)
 }
 
 // Acquire waits for a slot as long as the context lasts. The error is the context's, and then
@@ -36,22 +45,33 @@ func (s *Slots[K]) Acquire(ctx context.Context, key K) error {
 		return nil
 	case <-ctx.Done():
 		if !s.leave(key, granted) {
-			s.Release() // it came at the same moment
+			s.Release(key) // it came at the same moment
 		}
 		return ctx.Err()
 	}
 }
 
-// Release gives a slot back: to the first of the key whose turn it is, if any waits.
-func (s *Slots[K]) Release() {
+// Release gives a slot of a key back: to the first of the key whose turn it is, if any waits.
+func (s *Slots[K]) Release(key K) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.turns) == 0 {
-		s.free++
-		return
+	s.free++
+	if s.holds[key]--; s.holds[key] == 0 {
+		delete(s.holds, key)
 	}
-	key := s.turns[0]
-	s.turns = s.turns[1:]
+	for {
+		i := slices.IndexFunc(s.turns, s.take)
+		if i < 0 {
+			return
+		}
+		s.serve(i)
+	}
+}
+
+// serve grants a slot that was taken for the key of a turn to the first of its line.
+func (s *Slots[K]) serve(turn int) {
+	key := s.turns[turn]
+	s.turns = slices.Delete(s.turns, turn, turn+1)
 	line := s.waiting[key]
 	close(line[0])
 	if len(line) == 1 {
@@ -62,12 +82,21 @@ func (s *Slots[K]) Release() {
 	s.turns = append(s.turns, key)
 }
 
+// take takes a slot for a key, if it may have one more.
+func (s *Slots[K]) take(key K) bool {
+	if !Allows(1, int64(s.holds[key]), int64(s.free)) {
+		return false
+	}
+	s.free--
+	s.holds[key]++
+	return true
+}
+
 // join takes a slot, and gives nil, or the end of the key's line.
 func (s *Slots[K]) join(key K) chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.free > 0 {
-		s.free--
+	if s.take(key) {
 		return nil
 	}
 	granted := make(chan struct{})

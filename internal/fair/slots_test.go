@@ -14,13 +14,23 @@ import (
 	"pgregory.net/rapid"
 )
 
-// One key alone gets all slots, and the next waits.
-func TestOneKeyGetsAllSlots(t *testing.T) {
+// One key alone gets half of the slots, and the next waits; of the other half another key gets some
+// at once, however long the first keeps its own.
+func TestOneKeyLeavesSlotsToOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := NewSlots[string](3)
-		for range 3 {
-			if err := s.Acquire(t.Context(), "a"); err != nil {
+		s := NewSlots[string](6)
+		for i, key := range []string{"a", "a", "a", "b", "b", "c"} {
+			if n := s.Free(key); n < 1 {
+				t.Errorf("%d: %s would get %d", i, key, n)
+			}
+			if err := s.Acquire(t.Context(), key); err != nil {
 				t.Fatal(err)
+			}
+			if key == "c" {
+				break
+			}
+			if n := s.Free("a"); i >= 2 && n != 0 {
+				t.Errorf("%d: a would get %d more", i, n)
 			}
 		}
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -28,24 +38,38 @@ func TestOneKeyGetsAllSlots(t *testing.T) {
 		if err := s.Acquire(short, "a"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a fourth: %v", err)
 		}
-		s.Release()
-		if err := s.Acquire(t.Context(), "a"); err != nil {
-			t.Error(err)
-		}
 	})
 }
 
-// A thousand of one key wait, and then one of another: it is served next but one at most.
+// What Free says is what a key gets.
+func TestFreeIsWhatOneGets(t *testing.T) {
+	for size := range 10 {
+		s := NewSlots[string](size)
+		for i := range size {
+			n, got := s.Free("a"), 0
+			for s.join("a") == nil {
+				got++
+			}
+			if n != got {
+				t.Errorf("of %d: %d are free to it, and it gets %d", size, n, got)
+			}
+			s.leave("a", s.waiting["a"][0])
+			s.join(fmt.Sprint(i))
+		}
+	}
+}
+
+// A thousand of one key wait, and then one of another: it has the next that is free.
 func TestNoKeyWaitsForAnothersLine(t *testing.T) {
-	s := NewSlots[string](1)
-	s.join("flood")
+	s := NewSlots[string](2)
+	if s.join("flood") != nil || s.join("other") != nil {
+		t.Fatal("two slots are not had")
+	}
 	for range 1000 {
 		s.join("flood")
 	}
 	single := s.join("single")
-	for range 2 {
-		s.Release()
-	}
+	s.Release("other")
 	select {
 	case <-single:
 	default:
@@ -57,25 +81,25 @@ func TestNoKeyWaitsForAnothersLine(t *testing.T) {
 type waiter struct {
 	key, number int
 	granted     chan struct{}
-	// passed is how many grants others got while it was the first of its key.
+	// passed is how many grants others got while it was the first of a key that has none.
 	passed int
 }
 
 // Whoever comes, leaves and gives back: the slots are never more nor fewer, each key's are
-// served in order, no key waits for more grants than there are keys, and nothing is
-// remembered of those who are gone.
+// served in order, nobody waits who may have one, no key that has none waits for more grants than
+// there are keys, and nothing is remembered of those who are gone.
 func TestSlotsProperties(t *testing.T) {
 	const keys = 4
 	rapid.Check(t, func(t *rapid.T) {
-		size := rapid.IntRange(1, 3).Draw(t, "slots")
-		s, held, number := NewSlots[int](size), 0, 0
-		lines := map[int][]*waiter{}
+		size := rapid.IntRange(1, 6).Draw(t, "slots")
+		s, number := NewSlots[int](size), 0
+		held, lines := map[int]int{}, map[int][]*waiter{}
 		t.Repeat(map[string]func(*rapid.T){
 			"come": func(t *rapid.T) {
 				w := &waiter{key: rapid.IntRange(0, keys-1).Draw(t, "key"), number: number}
 				number++
 				if w.granted = s.join(w.key); w.granted == nil {
-					held++
+					held[w.key]++
 					return
 				}
 				lines[w.key] = append(lines[w.key], w)
@@ -92,65 +116,65 @@ func TestSlotsProperties(t *testing.T) {
 				lines[key] = slices.Delete(lines[key], i, i+1)
 			},
 			"give back": func(t *rapid.T) {
-				if held == 0 {
+				key := rapid.IntRange(0, keys-1).Draw(t, "key")
+				if held[key] == 0 {
 					return
 				}
-				s.Release()
-				held--
-				if key := served(t, lines); key >= 0 {
-					held++
-					lines[key] = lines[key][1:]
+				s.Release(key)
+				held[key]--
+				for _, got := range served(t, lines, held) {
+					held[got]++
+					lines[got] = lines[got][1:]
 				}
 			},
 			"": func(t *rapid.T) {
-				waiting, turns := 0, 0
-				for _, line := range lines {
-					if waiting += len(line); len(line) > 0 {
-						turns++
+				all, turns, holders := 0, 0, 0
+				for key := range keys {
+					if all += held[key]; held[key] > 0 {
+						holders++
+					}
+					if len(lines[key]) == 0 {
+						continue
+					}
+					if turns++; held[key] < s.free {
+						t.Fatalf("key %d has %d, %d are free, and %d of it wait", key, held[key], s.free, len(lines[key]))
 					}
 				}
-				if held+s.free != size || waiting > 0 && s.free > 0 {
-					t.Fatalf("%d held, %d free of %d, %d wait", held, s.free, size, waiting)
+				if all+s.free != size {
+					t.Fatalf("%d held, %d free of %d", all, s.free, size)
 				}
-				if len(s.turns) != turns || len(s.waiting) != turns {
-					t.Fatalf("%d turns, %d lines, want %d", len(s.turns), len(s.waiting), turns)
+				if len(s.turns) != turns || len(s.waiting) != turns || len(s.holds) != holders {
+					t.Fatalf("%d turns, %d lines, want %d; %d that hold, want %d", len(s.turns), len(s.waiting), turns, len(s.holds), holders)
 				}
 			},
 		})
 	})
 }
 
-// served finds the key that was granted the slot, -1 if none waits: it must be the first of
-// its line, and no other key may have been passed over too often.
-func served(t *rapid.T, lines map[int][]*waiter) int {
-	got, wait := -1, 0
+// served finds the keys that were granted a slot: each the first of its line, and no key that has none
+// may have been passed over too often.
+func served(t *rapid.T, lines map[int][]*waiter, held map[int]int) (keys []int) {
 	for key, line := range lines {
 		for i, w := range line {
 			select {
 			case <-w.granted:
-				if i != 0 || got >= 0 {
+				if i != 0 {
 					t.Fatalf("number %d of key %d was served, at place %d", w.number, key, i)
 				}
-				got = key
+				keys = append(keys, key)
 			default:
 			}
 		}
-		if len(line) > 0 {
-			wait++
-		}
-	}
-	if got < 0 && wait > 0 {
-		t.Fatalf("%d keys wait, and none was served", wait)
 	}
 	for key, line := range lines {
-		if key == got || len(line) == 0 {
+		if slices.Contains(keys, key) || len(line) == 0 || held[key] > 0 {
 			continue
 		}
-		if line[0].passed++; line[0].passed >= 4 {
-			t.Fatalf("key %d waited for %d grants", key, line[0].passed)
+		if line[0].passed += len(keys); line[0].passed > 4 {
+			t.Fatalf("key %d has none and waited for %d grants", key, line[0].passed)
 		}
 	}
-	return got
+	return keys
 }
 
 // A slot that comes as the context ends is had or given back, never lost.
@@ -164,12 +188,12 @@ func TestSlotThatComesAsTheContextEnds(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			go func() {
 				if s.Acquire(ctx, "a") == nil {
-					s.Release()
+					s.Release("a")
 				}
 			}()
 			synctest.Wait() // it waits
 			cancel()
-			s.Release()
+			s.Release("a")
 			synctest.Wait()
 			if s.free != 1 {
 				t.Fatal("the slot is lost")
@@ -189,7 +213,8 @@ func TestSlotsUnderLoad(t *testing.T) {
 		group.Go(func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*10*time.Microsecond)
 			defer cancel()
-			if s.Acquire(ctx, fmt.Sprint(i%5)) != nil {
+			key := fmt.Sprint(i % 5)
+			if s.Acquire(ctx, key) != nil {
 				return
 			}
 			now := held.Add(1)
@@ -197,11 +222,11 @@ func TestSlotsUnderLoad(t *testing.T) {
 				most.CompareAndSwap(seen, now)
 			}
 			held.Add(-1)
-			s.Release()
+			s.Release(key)
 		})
 	}
 	group.Wait()
-	if most.Load() > size || s.free != size || len(s.turns) > 0 || len(s.waiting) > 0 {
-		t.Errorf("%d at a time, %d free in the end, %d and %d remembered", most.Load(), s.free, len(s.turns), len(s.waiting))
+	if most.Load() > size || s.free != size || len(s.turns)+len(s.waiting)+len(s.holds) > 0 {
+		t.Errorf("%d at a time, %d free in the end, %d, %d and %d remembered", most.Load(), s.free, len(s.turns), len(s.waiting), len(s.holds))
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -14,16 +14,19 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/fair"
 	"github.com/laidoulaile/channel-operator/internal/journal"
 )
 
 const (
 	// drainAtOnce is how many records of an object are read at a time; they stand in its line.
 	drainAtOnce = 256
-	// minDrainers drain however much is on its way into the journal.
-	minDrainers = 4
-	// drainRound is after how long it is looked what has come meanwhile.
-	drainRound = 5 * time.Second
+	// maxDrainers is how many objects are drained at a time, and minDrainers how many are however much
+	// is on its way into the journal. One Channel alone has half of these.
+	maxDrainers, minDrainers = 3 * maxWrites, 8
+	// lookPause is after how long at the least it is looked what has come meanwhile, and lookShare how
+	// much of the time that takes: a list of a hundred thousand objects is not made for each.
+	lookPause, lookShare = 100 * time.Millisecond, 20
 	// firstDrainRetry and lastDrainRetry bound the pause when the API server fails.
 	firstDrainRetry, lastDrainRetry = 250 * time.Millisecond, 5 * time.Second
 )
@@ -35,13 +38,9 @@ const (
 func (l *Ledger) drain(ctx context.Context) {
 	l.restore(ctx)
 	for pause := firstDrainRetry; ; {
-		l.admission.rate.begin()
-		more, err := l.drainSome(ctx)
+		err := l.drainSome(ctx)
 		again := make(<-chan time.Time) // never
 		switch {
-		case err == nil && more:
-			pause = firstDrainRetry
-			continue
 		case err == nil:
 			pause = firstDrainRetry
 			again = l.stuck.next()
@@ -70,46 +69,103 @@ func (l *Ledger) restore(ctx context.Context) {
 	}
 }
 
-// drainSome writes what waits, one object of each Channel after the other, and reports whether
-// it left some for the next time: what has come meanwhile must not wait for all that was there.
-// It ends when the API server fails; what fails for one object's own sake holds up no other.
+// drainSome writes what waits, one object of each Channel after the other, until nothing is due any
+// more. What has come meanwhile does not wait for all that was there, nor for an object whose write
+// hangs. It ends when the API server fails; what fails for one object's own sake holds up no other.
 // Where several fail in doubt no more are begun, and those under way tell: they may be other
 // Channels', and take longer to be written than to be refused.
-func (l *Ledger) drainSome(ctx context.Context) (more bool, err error) {
+func (l *Ledger) drainSome(ctx context.Context) error {
 	group, together := errgroup.WithContext(ctx)
-	ended, writers := make(chan struct{}, 2*maxWrites), 0
-	var some atomic.Bool
-	start := time.Now()
-	for _, name := range inTurns(l.stuck.due(l.journal.Objects())) {
-		for ; writers >= l.drainers(); writers-- {
-			<-ended
-		}
-		if more = time.Since(start) > drainRound || l.stuck.severalInDoubt(); more || together.Err() != nil {
-			break
-		}
-		writers++
+	work := &drainWork{ended: make(chan string, maxDrainers), under: map[string]bool{}, of: map[string]int{}}
+	fails := func() bool { return together.Err() != nil || l.stuck.severalInDoubt() }
+	begin := func(name string) {
+		work.begin(name)
 		group.Go(func() error {
-			defer func() { ended <- struct{}{} }()
-			left, err := l.drainOne(together, name)
-			if left {
-				some.Store(true)
-			}
-			return err
+			defer func() { work.ended <- name }()
+			return l.drainOne(together, name)
 		})
 	}
-	err = group.Wait()
-	if err == nil {
-		err = l.stuck.verdict() // now that all have been heard
+	for !fails() {
+		start := time.Now()
+		due := slices.DeleteFunc(l.stuck.due(l.journal.Objects()), func(name string) bool { return work.under[name] })
+		if len(due)+len(work.under) == 0 {
+			break
+		}
+		next := time.NewTimer(max(lookPause, lookShare*time.Since(start)))
+		if len(due) > 0 {
+			l.admission.rate.begin()
+		} else {
+			l.admission.rate.rest() // all there is to do is to wait for what hangs
+		}
+		work.beginDue(inTurns(due), l.drainers, begin, fails, next.C)
+		next.Stop()
 	}
-	return more || some.Load(), err
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return l.stuck.verdict() // now that all have been heard
 }
 
-// drainers is how many objects may be drained at a time: twice as many as are written, since
-// each also waits for the disk to forget it. Two pushes on their way into the journal take the
-// place of one: what is there can wait, and where a storm keeps the machine busy, acknowledging
-// comes first. Some always drain: other Channels have records there too.
+// drainWork is what is being drained.
+type drainWork struct {
+	ended chan string
+	under map[string]bool // the objects
+	of    map[string]int  // how many of each Channel
+}
+
+func (w *drainWork) begin(name string) {
+	w.under[name] = true
+	w.of[channelOf(name)]++
+}
+
+func (w *drainWork) end(name string) {
+	delete(w.under, name)
+	if channel := channelOf(name); w.of[channel] > 1 {
+		w.of[channel]--
+	} else {
+		delete(w.of, channel)
+	}
+}
+
+// beginDue begins objects, as there is room for their Channels, until it is time to look again, or the
+// API server fails.
+func (w *drainWork) beginDue(names []string, room func() int, begin func(name string), fails func() bool, next <-chan time.Time) {
+	var channels []string
+	left := map[string][]string{}
+	for _, name := range names {
+		channel := channelOf(name)
+		if left[channel] == nil {
+			channels = append(channels, channel)
+		}
+		left[channel] = append(left[channel], name)
+	}
+	for waiting := len(names); waiting+len(w.under) > 0 && !fails(); {
+		begun := false
+		for _, channel := range channels {
+			if len(left[channel]) > 0 && fair.Allows(1, int64(w.of[channel]), int64(room()-len(w.under))) {
+				begin(left[channel][0])
+				left[channel], begun = left[channel][1:], true
+				waiting--
+			}
+		}
+		if begun {
+			continue
+		}
+		select {
+		case name := <-w.ended:
+			w.end(name)
+		case <-next:
+			return
+		}
+	}
+}
+
+// drainers is how many objects may be drained at a time: more than are written, since each also waits
+// for the disk to forget it. Four pushes on their way into the journal take the place of three: what is
+// there can wait, and where a storm keeps the machine busy, acknowledging comes first. Some always
+// drain: other Channels have records there too.
 func (l *Ledger) drainers() int {
-	return max(minDrainers, 2*maxWrites-int(l.inHand.Load())/2)
+	return max(minDrainers, maxDrainers-int(l.inHand.Load())*3/4)
 }
 
 // inTurns orders objects, given with the newest first, so that each Channel has its turn,
@@ -141,13 +197,13 @@ func inTurns(names []string) []string {
 	return turns
 }
 
-// drainOne writes the oldest records of an object, and reports whether it left some: what is
-// put into the journal all the time must not keep the others waiting.
-func (l *Ledger) drainOne(ctx context.Context, name string) (more bool, err error) {
+// drainOne writes the oldest records of an object, and no more: what is put into the journal all the
+// time must not keep the others waiting. The error is the API server's.
+func (l *Ledger) drainOne(ctx context.Context, name string) error {
 	records, err := l.journal.Of(name, drainAtOnce)
 	if err == nil && len(records) == 0 {
 		l.stuck.free(name)
-		return false, nil
+		return nil
 	}
 	if err == nil {
 		err = l.lines.safely(ctx, name, func() error { return l.drainRecords(ctx, name, records) })
@@ -155,14 +211,14 @@ func (l *Ledger) drainOne(ctx context.Context, name string) (more bool, err erro
 	switch {
 	case err == nil:
 		l.stuck.written(name)
-		return true, nil
+		return nil
 	case faultOf(err) == ofServer:
-		return false, err
+		return err
 	case faultOf(err) == inDoubt:
 		l.stuck.doubt(name, err)
 	}
 	l.stuck.hold(ctx, name, records, err)
-	return false, nil
+	return nil
 }
 
 // drainRecords has records of an object written, and forgets each that was. One that the API
@@ -210,7 +266,7 @@ func (l *Ledger) drainRecords(ctx context.Context, name string, records []journa
 			failed = append(failed, r.err)
 		}
 	}
-	if answered < len(standing) || l.drainers() < maxWrites/2 {
+	if answered < len(standing) || l.drainers() < maxWrites {
 		l.admission.rate.rest() // the API server fails, or it gives way: that says nothing about its speed
 	} else {
 		l.admission.rate.dealtWith(answered)

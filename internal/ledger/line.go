@@ -13,8 +13,10 @@ import (
 )
 
 const (
-	// maxWrites is how many objects are written at a time, each over a connection of its own: more
-	// would only queue in the API server, where they cannot be grouped any more. It is more than the
+	// maxWrites is how many objects of a Channel are written at a time, each over a connection of its
+	// own: more would only queue in the API server, where they cannot be grouped any more. Of all
+	// Channels it is twice as many at the most, so that one whose writes take long, or hang, leaves
+	// slots to the others. It is more than the
 	// connections that a busy platform mostly has: where each push has a slot, none stands in line
 	// while the API server pauses for a moment, and none goes to the journal for that. Of connections
 	// that idle, client-go keeps 25.
@@ -57,7 +59,7 @@ type waiting struct {
 }
 
 func newLines(write func(context.Context, []fact) []result) *lines {
-	return &lines{write: write, slots: fair.NewSlots[channel](maxWrites), panics: quiet.New(time.Second, 10), standing: map[object][]*waiting{}, queued: map[channel]int{}}
+	return &lines{write: write, slots: fair.NewSlots[channel](2 * maxWrites), panics: quiet.New(time.Second, 10), standing: map[object][]*waiting{}, queued: map[channel]int{}}
 }
 
 // join puts a fact in line.
@@ -85,16 +87,14 @@ func (l *lines) queue(o object, more int) {
 // own that wait, and, since the Channels have their turns, of each other one no more than these and
 // one; but for those to which a slot is free.
 func (l *lines) before(c channel) int {
-	own, writing := l.queued[c], len(l.standing)
+	own := l.queued[c]
 	before := own
 	for other, queued := range l.queued {
-		writing -= queued
 		if other != c {
 			before += min(queued, own+1)
 		}
 	}
-	free := max(0, maxWrites-writing)
-	return max(0, before-free)
+	return max(0, before-l.slots.Free(c))
 }
 
 // ahead is about how long a fact would stand in line for an object: behind the objects that get
@@ -130,7 +130,7 @@ func (l *lines) serve(ctx context.Context, o object) {
 		if len(group) > 0 {
 			l.deliver(group)
 		}
-		l.slots.Release()
+		l.slots.Release(o.channel())
 		if len(group) == 0 || l.leftAlone(o) {
 			return
 		}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/laidoulaile/channel-operator/internal/platform"
 )
 
 // recorded has facts recorded, all at the same time, as Record does, and gives the time that
@@ -77,7 +79,7 @@ func TestFloodIsNotAheadOfOthers(t *testing.T) {
 		// What goes before it is counted by turns, and is no more than there is.
 		synctest.Wait()
 		d.lines.mu.Lock()
-		if before := d.lines.before(channel{"travel", "quiet"}); before != 1 {
+		if before := d.lines.before(channel{"travel", "quiet"}); before != 0 { // it has slots of its own
 			t.Errorf("%d go before one of a quiet Channel", before)
 		}
 		if own, all := d.lines.before(channel{"travel", "flood"}), d.lines.queued[channel{"travel", "flood"}]; own != all || own < 300 {
@@ -140,10 +142,9 @@ func TestHotObjectStandsInLine(t *testing.T) {
 	})
 }
 
-// Two pushes that wait for their answer take the place of one that drains; some always do.
+// Pushes that wait for their answer take the place of what drains; some always does.
 func TestDrainGivesWay(t *testing.T) {
-	for inHand, want := range map[int64]int{0: maxWrites, 2 * maxWrites: maxWrites, 3 * maxWrites: maxWrites / 2, 4*maxWrites - 10: 5,
-		4 * maxWrites: minDrainers, 1000: minDrainers} {
+	for inHand, want := range map[int64]int{0: maxWrites, 52: maxWrites, 80: 30, 120: 15, 140: 8, 160: minDrainers / 2, 1000: minDrainers / 2} {
 		t.Run(fmt.Sprint(inHand), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d := openDesk(t, 0, nil)
@@ -210,6 +211,84 @@ func TestAMomentsPauseSendsNothingToTheJournal(t *testing.T) {
 		sending.Wait()
 		if kept.Load() > 0 || written.Load() < 1000 {
 			t.Errorf("%d pushes went to the journal, %d did not", kept.Load(), written.Load())
+		}
+	})
+}
+
+// A Channel whose writes take seconds, or hang, has half of the slots and of the drain at the most, and
+// none of what is another's: that is written, and nobody of it is told to come again.
+func TestSlowChannelHoldsUpNoOther(t *testing.T) {
+	for _, takes := range []time.Duration{time.Second, 3 * time.Second, time.Hour} {
+		t.Run(takes.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := openDesk(t, 10*time.Millisecond, nil)
+				d.LimitDrainTime(15 * time.Minute)
+				d.lines = newLines(func(ctx context.Context, facts []fact) []result {
+					if facts[0].Object.Channel == "sick" {
+						select {
+						case <-ctx.Done():
+							return all(len(facts), platform.OutcomeRetry, fmt.Errorf("record: %w", ctx.Err()))
+						case <-time.After(takes):
+						}
+					}
+					return d.write(ctx, facts)
+				})
+				t.Cleanup(func() { time.Sleep(10 * writeTimeout) }) // for what is being written when the drain is over
+				d.draining()
+				var sending sync.WaitGroup
+				end := time.Now().Add(time.Minute)
+				send := func(channel string, every time.Duration, answered func(fact, result)) {
+					for i := 0; time.Now().Before(end); i++ {
+						f := factOf(channel, fmt.Sprint(i))
+						sending.Go(func() { answered(f, d.settle(t.Context(), d.enter(t.Context(), f))) })
+						time.Sleep(every)
+					}
+				}
+				var refused atomic.Int64
+				sending.Go(func() { send("sick", 20*time.Millisecond, func(fact, result) {}) })
+				sending.Go(func() {
+					send("well", 10*time.Millisecond, func(f fact, r result) {
+						if r.err != nil {
+							refused.Add(1)
+						}
+					})
+				})
+				time.Sleep(time.Until(end))
+				synctest.Wait()
+				if n := d.journal.UseOf("travel/well").Records; n > 100 || refused.Load() > 0 {
+					t.Errorf("of a healthy Channel's 6000 pushes %d wait in the journal, and %d were refused", n, refused.Load())
+				}
+				sending.Wait()
+			})
+		})
+	}
+}
+
+// An object whose write hangs keeps no other in the journal, however much of it is there.
+func TestHangingObjectHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := openDesk(t, 10*time.Millisecond, nil)
+		d.lines = newLines(func(ctx context.Context, facts []fact) []result {
+			if facts[0].Object.ID == "hangs" {
+				<-ctx.Done()
+				return all(len(facts), platform.OutcomeRetry, fmt.Errorf("record: %w", ctx.Err()))
+			}
+			return d.write(ctx, facts)
+		})
+		t.Cleanup(func() { time.Sleep(10 * writeTimeout) }) // for what is being written when the drain is over
+		for range 256 {
+			d.put(factOf("a", "hangs"))
+		}
+		d.draining()
+		for i := range 600 {
+			f := factOf("a", fmt.Sprint(i))
+			d.put(f)
+			time.Sleep(lookPause + 50*time.Millisecond)
+			d.mu.Lock()
+			if d.written[f.Object.name()].IsZero() {
+				t.Errorf("record %d waits", i)
+			}
+			d.mu.Unlock()
 		}
 	})
 }
