@@ -264,18 +264,46 @@ func TestSlowChannelHoldsUpNoOther(t *testing.T) {
 	}
 }
 
+// hang makes the writes of some objects hang.
+func (d *desk) hang(hangs func(object) bool) {
+	d.lines = newLines(func(ctx context.Context, facts []fact) []result {
+		if hangs(facts[0].Object) {
+			<-ctx.Done()
+			return all(len(facts), platform.OutcomeRetry, fmt.Errorf("record: %w", ctx.Err()))
+		}
+		return d.write(ctx, facts)
+	})
+	d.t.Cleanup(func() { time.Sleep(10 * writeTimeout) }) // for what is being written when the drain is over
+}
+
+// While all writes of a Channel hang, what the journal keeps of another is drained.
+func TestHangingChannelLeavesDrainersToOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := openDesk(t, 10*time.Millisecond, nil)
+		d.hang(func(o object) bool { return o.Channel == "sick" })
+		for i := range 3 * maxDrainers {
+			d.put(factOf("sick", fmt.Sprint(i)))
+		}
+		d.draining()
+		synctest.Wait()
+		for end := time.Now().Add(writeTimeout / 2); time.Now().Before(end); {
+			f := factOf("well", time.Until(end).String())
+			d.put(f)
+			time.Sleep(lookPause + 50*time.Millisecond)
+			d.mu.Lock()
+			if d.written[f.Object.name()].IsZero() {
+				t.Errorf("%s before the end a record waits", f.Object.ID)
+			}
+			d.mu.Unlock()
+		}
+	})
+}
+
 // An object whose write hangs keeps no other in the journal, however much of it is there.
 func TestHangingObjectHoldsUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := openDesk(t, 10*time.Millisecond, nil)
-		d.lines = newLines(func(ctx context.Context, facts []fact) []result {
-			if facts[0].Object.ID == "hangs" {
-				<-ctx.Done()
-				return all(len(facts), platform.OutcomeRetry, fmt.Errorf("record: %w", ctx.Err()))
-			}
-			return d.write(ctx, facts)
-		})
-		t.Cleanup(func() { time.Sleep(10 * writeTimeout) }) // for what is being written when the drain is over
+		d.hang(func(o object) bool { return o.ID == "hangs" })
 		for range 256 {
 			d.put(factOf("a", "hangs"))
 		}
