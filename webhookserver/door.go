@@ -1,6 +1,7 @@
 package webhookserver
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -25,6 +26,13 @@ const (
 	// further one: whoever is slower is cut off, and has kept room for no longer than that.
 	firstUnit = 2 * time.Second
 	nextUnit  = time.Second / 2
+	// maxDecoding is how many bodies are decoded at a time, by whomever they were sent. It takes
+	// the processor alone, so more at a time would be no sooner done; but what a body decodes to
+	// takes up to fifty times its room, before anybody knows who sent it.
+	maxDecoding = 4
+	// maxParts bounds what is in a body, by platform.Parts: the densest sample of a platform would
+	// have 15,000 in 256 KiB.
+	maxParts = 20_000
 )
 
 // errCrowd is a push that there is no room for now.
@@ -42,6 +50,7 @@ type door struct {
 	coming    map[v1alpha1.Platform]*fair.Shares[netip.Prefix]
 	inHand    *fair.Shares[taker]
 	recording *fair.Shares[types.NamespacedName]
+	decoding  chan struct{}
 }
 
 // taker is a platform, or a Channel that the path names.
@@ -52,7 +61,8 @@ type taker struct {
 
 func newDoor(inHand int64, platforms map[v1alpha1.Platform]platform.Receiver) *door {
 	d := &door{coming: map[v1alpha1.Platform]*fair.Shares[netip.Prefix]{},
-		inHand: fair.NewShares[taker](inHand), recording: fair.NewShares[types.NamespacedName](max(1, inHand/2))}
+		inHand: fair.NewShares[taker](inHand), recording: fair.NewShares[types.NamespacedName](max(1, inHand/2)),
+		decoding: make(chan struct{}, maxDecoding)}
 	for name := range platforms {
 		d.coming[name] = fair.NewShares[netip.Prefix](max(1, inHand/int64(len(platforms)+1)))
 	}
@@ -143,6 +153,24 @@ func (a *arriving) Read(p []byte) (int, error) {
 	a.read += int64(n)
 	return n, err
 }
+
+// decode waits for a turn to decode a body; there is none for one whose sender has gone meanwhile.
+func (d *door) decode(ctx context.Context) bool {
+	select {
+	case d.decoding <- struct{}{}: // also for whoever has gone: what has come whole is recorded
+		return true
+	default:
+	}
+	select {
+	case d.decoding <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// decoded gives the turn back.
+func (d *door) decoded() { <-d.decoding }
 
 // record lets a push of an account be recorded or answered.
 func (d *door) record(account *accounts.Account) (leave func(), admitted bool) {

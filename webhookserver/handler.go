@@ -202,21 +202,10 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request, in *visit) ([]byt
 // receive checks in this order: size, route (done), channel, sender, content; then it
 // has the fact recorded.
 func (h *handler) receive(r *http.Request, at route, body []byte) result {
-	got := result{kind: unknown}
 	push := platform.Push{Path: at.tail, Query: r.URL.Query(), Header: r.Header, Body: body, ReceivedAt: time.Now()}
-	message, err := at.receiver.Open(push)
-	if err != nil {
-		return got.refuse(platform.OutcomeMalformed, err)
-	}
-	got.kind = message.Type()
-	if challenge, ok := message.(platform.Challenge); ok && at.channel == nil && message.Account() == "" {
-		return h.meet(at, challenge, len(body), got)
-	}
-	if got.account, err = h.account(at, message); err != nil {
-		return got.refuse(outcomeOf(err), err)
-	}
-	if push.Unproven, err = h.checkSender(r, at, push, got.account, message); err != nil {
-		return got.refuse(forNow(got.account, outcomeOf(err)), err)
+	message, events, got := h.open(r, at, &push)
+	if message == nil {
+		return got
 	}
 	leave, admitted := h.door.record(got.account)
 	if !admitted {
@@ -231,15 +220,48 @@ func (h *handler) receive(r *http.Request, at route, body []byte) result {
 	case platform.Inquiry:
 		return h.answer(ctx, push, m, got)
 	}
-	return h.record(ctx, push, message, got)
+	return h.record(ctx, push, events, got)
 }
 
-// record has what a push says made durable.
-func (h *handler) record(ctx context.Context, push platform.Push, message platform.Message, got result) result {
+// open decodes a push in its turn, finds whose it is, and has its sender checked; all of it in
+// memory. The message is nil where no more is to be done. What a body decodes to may be many times
+// its size, so nothing that waits for anything else may hold it, or the turn: an inquiry alone,
+// whose sender is proven, is held while it is answered.
+func (h *handler) open(r *http.Request, at route, push *platform.Push) (platform.Message, []platform.Event, result) {
+	got := result{kind: unknown}
+	if platform.Parts(push.Body) > maxParts {
+		return nil, nil, got.refuse(platform.OutcomeMalformed, errParts)
+	}
+	if !h.door.decode(r.Context()) {
+		return nil, nil, got.refuse(platform.OutcomeRetry, r.Context().Err())
+	}
+	defer h.door.decoded()
+	message, err := at.receiver.Open(*push)
+	if err != nil {
+		return nil, nil, got.refuse(platform.OutcomeMalformed, err)
+	}
+	got.kind = message.Type()
+	if challenge, ok := message.(platform.Challenge); ok && at.channel == nil && message.Account() == "" {
+		return nil, nil, h.meet(at, challenge, len(push.Body), got)
+	}
+	if got.account, err = h.account(at, message); err != nil {
+		return nil, nil, got.refuse(outcomeOf(err), err)
+	}
+	if push.Unproven, err = h.checkSender(r, at, *push, got.account, message); err != nil {
+		return nil, nil, got.refuse(forNow(got.account, outcomeOf(err)), err)
+	}
 	events, err := message.Events()
 	if err != nil {
-		return got.refuse(platform.OutcomeMalformed, err)
+		return nil, nil, got.refuse(platform.OutcomeMalformed, err)
 	}
+	return message, events, got
+}
+
+// errParts is a push that no platform sends.
+var errParts = fmt.Errorf("%w: more than %d values are in it", platform.ErrMalformed, maxParts)
+
+// record has what a push says made durable.
+func (h *handler) record(ctx context.Context, push platform.Push, events []platform.Event, got result) result {
 	ctx, cancel := context.WithTimeout(ctx, commitBudget)
 	defer cancel()
 	got.outcome, got.err = sound(h.recorder.Record(ctx, got.account, push, events))
