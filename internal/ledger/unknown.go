@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	bucket "golang.org/x/time/rate"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -21,11 +22,34 @@ import (
 )
 
 // This file keeps whoever guesses an account id from filling the cluster: what a push may make
-// whose sender nothing proves is bounded, by Channel.
+// and write whose sender nothing proves is bounded, by Channel.
 
-// errUnknown is a push that would make one object too many.
-var errUnknown = errors.New("pushes whose sender nothing proves made as many objects as they may (spec.receive.unknownObjects.max) " +
-	"that the platform has not confirmed: set spec.receive.tokenSecretRef")
+// What is refused of pushes that nothing proves, and may be sent again.
+var (
+	// errUnknown is a push that would make one object too many, or these too heavy.
+	errUnknown = errors.New("pushes whose sender nothing proves made as many objects as they may (spec.receive.unknownObjects.max), " +
+		"or wrote as much on them, that the platform has not confirmed: set spec.receive.tokenSecretRef")
+	// errLarge is a push that says too much.
+	errLarge = errors.New("a push whose sender nothing proves is larger than it may be: set spec.receive.tokenSecretRef")
+	// errOften is a push that comes after too many.
+	errOften = errors.New("pushes whose sender nothing proves have the API server write more than they may: set spec.receive.tokenSecretRef")
+)
+
+const (
+	// maxUnproven is how much an unproven fact may weigh, in bytes. A platform's pushes have one or
+	// two thousand; one that issues a hundred codes still fits.
+	maxUnproven = 32 << 10
+	// unknownWeight is what the notifications of a Channel's unknown objects may weigh for each of
+	// them, in the mean: some pushes about each fit, and 1000 objects are 16 MiB, not a gigabyte.
+	unknownWeight = 16 << 10
+	// unprovenRate is how many bytes a second the unproven pushes of a Channel may have written, by
+	// each replica, and unprovenBurst how many at once. Each write stores the whole object, and etcd
+	// keeps what was before for ten minutes: that is 240 MiB, of the 2 GiB that it has. It suffices for
+	// two hundred small objects a second. The burst is more than any object has, and thousands of pushes.
+	unprovenRate, unprovenBurst = 400 << 10, 8 << 20
+	// bareWeight is about what an object has beside notifications, in bytes.
+	bareWeight = 2 << 10
+)
 
 // unknown counts, by Channel, the objects that unproven pushes made and that the platform has
 // not confirmed: those that the cache shows, and those that this replica let in and that it
@@ -37,15 +61,25 @@ type unknown struct {
 
 	mu       sync.Mutex
 	channels map[channel]*unknownOf
+	// written bounds what is written for unproven pushes, in bytes. Who wrote nothing of late has none.
+	written map[channel]*bucket.Limiter
 }
 
 // unknownOf are the objects of one Channel.
 type unknownOf struct {
-	// shown by the cache, by kind and name, and whether the platform said that it knows no such.
-	shown    map[string]bool
+	// shown by the cache, by kind and name; how many of them the platform said not to know, and
+	// what their notifications weigh.
+	shown    map[string]shownAs
 	notFound int
+	weight   int
 	// coming are those that were let in, by what they are about, and when that was last.
 	coming map[object]time.Time
+}
+
+// shownAs is how the cache shows an object.
+type shownAs struct {
+	notFound bool
+	weight   int
 }
 
 // comingFor is how long the cache may take to show what was let in and the journal does not keep,
@@ -54,9 +88,9 @@ type unknownOf struct {
 const comingFor = 5 * time.Minute
 
 func newUnknown() *unknown {
-	return &unknown{channels: map[channel]*unknownOf{}, refuse: prometheus.NewCounterVec(prometheus.CounterOpts{
+	return &unknown{channels: map[channel]*unknownOf{}, written: map[channel]*bucket.Limiter{}, refuse: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "channel_operator_unproven_refused_total",
-		Help: "Pushes that nothing proves and that would have made an object beyond the Channel's bound, by channel.",
+		Help: "Pushes that nothing proves and that would have made or written more than the Channel's bounds, by channel.",
 	}, []string{"channel"})}
 }
 
@@ -103,17 +137,19 @@ func (u *unknown) count(c channel) (objects, notFound int) {
 	return objects, notFound
 }
 
-// letIn makes room for the objects that the facts of one push make. Without room nothing of
+// letIn makes room for what the facts of one push make and write. Without room nothing of
 // the push may be acknowledged; it is then to be sent again. What is in the journal was
 // acknowledged, and needs none.
 func (l *Ledger) letIn(ctx context.Context, most int, facts []fact) error {
 	for i, f := range facts {
-		if !f.Unproven || f.Object.Kind == kindChannel || l.shows(ctx, f.Object) || l.unknown.enter(f.Object, most, l.now()) {
+		if !f.Unproven {
 			continue
 		}
-		l.letGo(facts[:i], nil)
-		l.unknown.refuse.WithLabelValues(f.Object.channel().String()).Inc()
-		return fmt.Errorf("record %s: %w", f.Object, errUnknown)
+		if err := l.unknown.enter(f, l.shown(ctx, f.Object), most, l.now()); err != nil {
+			l.letGo(facts[:i], nil)
+			l.unknown.refuse.WithLabelValues(f.Object.channel().String()).Inc()
+			return fmt.Errorf("record %s: %w", f.Object, err)
+		}
 	}
 	return nil
 }
@@ -128,40 +164,102 @@ func (l *Ledger) letGo(facts []fact, results []result) {
 }
 
 // settleComing forgets what the cache shows by now, for it may have been there before it was let
-// in, and what it has not shown for so long that it will not.
+// in, and what it has not shown for so long that it will not; and who wrote nothing of late.
 func (l *Ledger) settleComing(ctx context.Context) {
+	l.unknown.rest(l.now())
 	for o, since := range l.unknown.allComing() {
-		if l.shows(ctx, o) || l.sees() && l.now().Sub(since) > comingFor && l.nothingKept(o, true) == nil {
+		if l.shown(ctx, o) != nil || l.sees() && l.now().Sub(since) > comingFor && l.nothingKept(o, true) == nil {
 			l.unknown.settle(o, since)
 		}
 	}
 }
 
-// shows reports whether the cache has the object; as long as it is not filled it has none.
-func (l *Ledger) shows(ctx context.Context, o object) bool {
+// shown is the object as the cache has it, nil if it has none; as long as it is not filled it has
+// none. It is not to be changed.
+func (l *Ledger) shown(ctx context.Context, o object) client.Object {
 	if !l.sees() {
-		return false
+		return nil
 	}
-	for _, name := range []string{ObjectName(o.Channel, o.ID), hashedName(o.Channel, o.ID)} {
+	names := []string{ObjectName(o.Channel, o.ID), hashedName(o.Channel, o.ID)}
+	if o.Kind == kindChannel {
+		names = []string{o.Channel}
+	}
+	for _, name := range names {
 		there := o.empty()
 		if l.cache.Get(ctx, o.key(name), there, client.UnsafeDisableDeepCopy) == nil && o.is(there) {
-			return true
+			return there
 		}
 	}
-	return false
+	return nil
 }
 
-// enter counts an object as coming, unless there is no room for it.
-func (u *unknown) enter(o object, most int, now time.Time) bool {
+// enter takes what a fact needs, or says what there is none of: its object, as the cache shows it
+// or nil, counts as coming if it is new, and its bytes as written.
+func (u *unknown) enter(f fact, there client.Object, most int, now time.Time) error {
+	o, weight := f.Object, f.weight()
+	if weight > maxUnproven {
+		return errLarge
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	of := u.of(o.channel())
-	if _, there := of.coming[o.subject()]; !there && len(of.shown)+len(of.coming) >= most {
-		u.tidy(o.channel())
-		return false
+	defer u.tidy(o.channel())
+	of, isNew := u.of(o.channel()), there == nil && o.Kind != kindChannel
+	if !of.hasRoom(o, there, most) {
+		return errUnknown
 	}
-	of.coming[o.subject()] = now
-	return true
+	if !u.writtenBy(o.channel()).AllowN(now, bareWeight+weightOf(there)+weight) {
+		return errOften
+	}
+	if isNew {
+		of.coming[o.subject()] = now
+	}
+	return nil
+}
+
+// hasRoom reports whether one more may be written on an object. Those that the platform has
+// confirmed need no room, nor does the Channel itself.
+func (of *unknownOf) hasRoom(o object, there client.Object, most int) bool {
+	if o.Kind == kindChannel {
+		return true
+	}
+	if there == nil {
+		if _, comes := of.coming[o.subject()]; !comes && len(of.shown)+len(of.coming) >= most {
+			return false
+		}
+	} else if _, counts, _ := judge(there); !counts {
+		return true
+	}
+	return of.weight <= max(most, len(of.shown))*unknownWeight
+}
+
+// writtenBy bounds what is written for a Channel's unproven pushes.
+func (u *unknown) writtenBy(c channel) *bucket.Limiter {
+	if u.written[c] == nil {
+		u.written[c] = bucket.NewLimiter(unprovenRate, unprovenBurst)
+	}
+	return u.written[c]
+}
+
+// rest forgets the Channels that may write as much as if they had not.
+func (u *unknown) rest(now time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	maps.DeleteFunc(u.written, func(_ channel, l *bucket.Limiter) bool { return l.TokensAt(now) >= unprovenBurst })
+}
+
+// weightOf is what the notifications, or notices, of an object weigh.
+func weightOf(there client.Object) (weight int) {
+	switch t := there.(type) {
+	case *v1alpha1.OrderVoucher:
+		for _, n := range t.Spec.Notifications {
+			weight += weigh(n)
+		}
+	case *v1alpha1.Channel:
+		for _, n := range t.Status.Notices {
+			weight += len(n.Sealed)
+		}
+	}
+	return weight
 }
 
 func (u *unknown) leave(o object) {
@@ -203,7 +301,9 @@ func (u *unknown) show(shown any) {
 	of := u.of(o.channel())
 	delete(of.coming, o.subject())
 	if counts {
-		of.shown[string(o.Kind)+"/"+there.GetName()] = notFound
+		as := shownAs{notFound, weightOf(there)}
+		of.shown[string(o.Kind)+"/"+there.GetName()] = as
+		of.weight += as.weight
 		if notFound {
 			of.notFound++
 		}
@@ -224,7 +324,9 @@ func (u *unknown) hide(hidden any) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	of, key := u.of(o.channel()), string(o.Kind)+"/"+there.GetName()
-	if of.shown[key] {
+	as := of.shown[key]
+	of.weight -= as.weight
+	if as.notFound {
 		of.notFound--
 	}
 	delete(of.shown, key)
@@ -234,7 +336,7 @@ func (u *unknown) hide(hidden any) {
 func (u *unknown) of(c channel) *unknownOf {
 	of := u.channels[c]
 	if of == nil {
-		of = &unknownOf{shown: map[string]bool{}, coming: map[object]time.Time{}}
+		of = &unknownOf{shown: map[string]shownAs{}, coming: map[object]time.Time{}}
 		u.channels[c] = of
 	}
 	return of
@@ -260,6 +362,9 @@ func judge(there client.Object) (o object, counts, notFound bool) {
 	case *v1alpha1.OrderVoucher:
 		o.Kind, o.Channel, o.ID = kindOrder, t.Spec.ChannelRef.Name, t.Spec.OrderID
 		confirmed, current = t.Status.Confirmed != nil, t.Status.Conditions
+	case *v1alpha1.Channel:
+		o.Kind, o.Channel = kindChannel, t.Name
+		return o, false, false
 	}
 	reason, _ := conditions.Of(current)
 	counts = unproven.Marked(there) && !confirmed
@@ -279,8 +384,11 @@ func (o object) is(there client.Object) bool {
 
 // empty is an object of the kind, to read into.
 func (o object) empty() client.Object {
-	if o.Kind == kindOrder {
+	switch o.Kind {
+	case kindOrder:
 		return &v1alpha1.OrderVoucher{}
+	case kindChannel:
+		return &v1alpha1.Channel{}
 	}
 	return &v1alpha1.ProductSync{}
 }

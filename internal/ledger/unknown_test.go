@@ -1,14 +1,18 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	"pgregory.net/rapid"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/unproven"
@@ -45,7 +49,7 @@ func TestUnknownObjectsAreCountedAsTheyComeAndGo(t *testing.T) {
 			case "enter":
 				shown, _ := u.count(o.channel())
 				room := coming[id] || shown+len(coming) < most
-				if before == nil && u.enter(o, most, time.Now()) != room {
+				if before == nil && (u.enter(fact{Object: o}, nil, most, time.Now()) == nil) != room {
 					t.Fatalf("%s is let in: %v, with %d shown and %d coming", id, !room, shown, len(coming))
 				} else if before == nil && room {
 					coming[id] = true
@@ -93,14 +97,98 @@ func TestForgottenChannelsCostNothing(t *testing.T) {
 	u := newUnknown()
 	for i := range 10 {
 		o := object{Kind: kindOrder, Namespace: "travel", Channel: fmt.Sprint(i), ID: "1"}
-		u.enter(o, 0, time.Now())
-		u.enter(o, 1, time.Now())
+		for _, most := range []int{0, 1} {
+			if err := u.enter(fact{Object: o}, nil, most, time.Now()); (err == nil) != (most > 0) {
+				t.Fatal(err)
+			}
+		}
 		u.leave(o)
 		u.hide(shownOrder(fmt.Sprint(i), true, false, false))
 	}
-	if len(u.channels) > 0 {
-		t.Errorf("%d are remembered", len(u.channels))
+	if u.rest(time.Now().Add(-time.Minute)); len(u.written) != 10 {
+		t.Errorf("of 10 that wrote at this very time %d are remembered", len(u.written))
 	}
+	if u.rest(time.Now().Add(time.Minute)); len(u.channels)+len(u.written) > 0 {
+		t.Errorf("%d and %d are remembered", len(u.channels), len(u.written))
+	}
+}
+
+// heavy is an order as the cache shows it, whose notifications weigh so much.
+func heavy(o object, confirmed bool, weight int) *v1alpha1.OrderVoucher {
+	there := shownOrder(o.ID, true, confirmed, false)
+	there.Spec.ChannelRef.Name = o.Channel
+	there.Spec.Notifications = []v1alpha1.Notification{{Sealed: strings.Repeat("x", weight)}}
+	return there
+}
+
+// What is unknown may weigh so much together, also where it is few that are heavy; what goes, or is
+// confirmed, gives the room back, and what is confirmed needs none.
+func TestUnknownObjectsAreBoundedByWhatTheyWeigh(t *testing.T) {
+	const most = 4
+	u := newUnknown()
+	of := func(id string) fact {
+		return fact{Object: object{Kind: kindOrder, Namespace: "travel", Channel: "a", ID: id}, Unproven: true}
+	}
+	enters := func(f fact, there client.Object, want error) {
+		t.Helper()
+		if err := u.enter(f, there, most, time.Now()); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", f.Object, err, want)
+		}
+	}
+	small, one := heavy(of("1").Object, false, most*unknownWeight), heavy(of("1").Object, false, most*unknownWeight+1)
+	u.show(small)
+	enters(of("1"), small, nil)
+	enters(of("2"), nil, nil)
+	u.hide(small)
+	u.show(one)
+	enters(of("1"), one, errUnknown)
+	enters(of("2"), nil, errUnknown)
+	enters(of("3"), heavy(of("3").Object, true, 10), nil)
+	enters(fact{Object: object{Kind: kindChannel, Namespace: "travel", Channel: "a"}}, nil, nil)
+	u.hide(one)
+	u.show(heavy(of("1").Object, true, most*unknownWeight+1))
+	enters(of("1"), nil, nil)
+}
+
+// What unproven pushes have written is bounded by its bytes, and each write is the whole object; a
+// Channel's are not another's, what is refused takes nothing, and in time more may come.
+func TestWhatUnprovenPushesHaveWrittenIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := newUnknown()
+		many := func(f fact, there client.Object) (n int) {
+			for u.enter(f, there, 10, time.Now()) == nil {
+				n++
+			}
+			return n
+		}
+		order := fact{Object: object{Kind: kindOrder, Namespace: "travel", Channel: "a", ID: "1"}, Order: &orderFact{}}
+		light := many(order, nil)
+		if want := unprovenBurst / (bareWeight + order.weight()); light != want {
+			t.Errorf("%d small ones at once, want %d", light, want)
+		}
+		if n := many(order, nil); n > 0 {
+			t.Errorf("and %d more", n)
+		}
+		notice := fact{Object: object{Kind: kindChannel, Namespace: "travel", Channel: "a"}, Notice: &v1alpha1.ChannelNotice{}}
+		if err := u.enter(notice, nil, 10, time.Now()); !errors.Is(err, errOften) {
+			t.Errorf("a notice beside: %v", err)
+		}
+		time.Sleep(time.Second) // in a bubble: no time at all
+		if n, want := many(order, nil), unprovenRate/(bareWeight+order.weight()); n < want || n > want+1 {
+			t.Errorf("%d small ones after a second, want %d", n, want)
+		}
+		order.Object.Channel, notice.Object.Channel = "b", "c"
+		if n := many(order, heavy(order.Object, true, 800_000)); n != unprovenBurst/(800_000+bareWeight+order.weight()) {
+			t.Errorf("%d on one of 800 kB", n)
+		}
+		full := &v1alpha1.Channel{}
+		for range maxNotices {
+			full.Status.Notices = append(full.Status.Notices, v1alpha1.ChannelNotice{Sealed: strings.Repeat("x", maxSealedNotice)})
+		}
+		if n := many(notice, full); n != unprovenBurst/(maxNotices*maxSealedNotice+bareWeight+notice.weight()) {
+			t.Errorf("%d notices on a full Channel", n)
+		}
+	})
 }
 
 // An object counts if it is marked and the platform never confirmed it.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
@@ -76,6 +77,73 @@ func TestUnprovenPushesAreBoundedAndMarked(t *testing.T) {
 	}
 	if marked, plain := b.marked(); marked != 4 || plain != 3 {
 		t.Errorf("%d objects are marked and %d are not, want 4 and 3", marked, plain)
+	}
+}
+
+// An unproven push of the greatest size that is received is refused, is counted, and writes
+// nothing; one that is proven is recorded.
+func TestLargeUnprovenPushesAreRefused(t *testing.T) {
+	b := open(t, "fliggy")
+	b.account.MaxUnknown = 10
+	for _, test := range []struct {
+		size     int
+		unproven bool
+		want     error
+	}{{250 << 10, true, ledger.ErrLarge}, {20 << 10, true, nil}, {250 << 10, false, nil}} {
+		large := push(strings.Repeat("x", test.size))
+		large.Unproven = test.unproven
+		id := fmt.Sprint(test.size, "-", test.unproven)
+		outcome, err := b.Record(t.Context(), b.account, large, []platform.Event{told(id, "m-1")})
+		if !errors.Is(err, test.want) || (outcome == platform.OutcomeRecorded) != (test.want == nil) || err != nil && outcome != platform.OutcomeRetry {
+			t.Errorf("%d bytes, unproven %v: %s, %v", test.size, test.unproven, outcome, err)
+		}
+	}
+	if marked, plain := b.marked(); marked != 1 || plain != 1 {
+		t.Errorf("%d objects are marked and %d are not, want 1 and 1", marked, plain)
+	}
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(b.Collectors()...)
+	families, err := metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := 0.0
+	for _, family := range families {
+		if family.GetName() == "channel_operator_unproven_refused_total" {
+			refused = family.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	if refused != 1 {
+		t.Errorf("%v are counted as refused, want 1", refused)
+	}
+}
+
+// Pushes to one id, of notices and of orders, come to an end long before they have filled etcd, as the
+// cache shows what they are written on; proven ones go on.
+func TestUnprovenPushesWriteOnlySoMuch(t *testing.T) {
+	b := open(t, "fliggy")
+	b.account.MaxUnknown = 1000
+	b.seeing(t, b.api)
+	large := push(strings.Repeat("x", 20<<10))
+	record := func(unproven bool, i int) (platform.Outcome, error) {
+		large.Unproven = unproven
+		return b.Record(t.Context(), b.account, large, []platform.Event{told("1", fmt.Sprint("m-", i))})
+	}
+	taken := 0
+	for ; ; taken++ {
+		outcome, err := record(true, taken)
+		if errors.Is(err, ledger.ErrOften) && outcome == platform.OutcomeRetry {
+			break
+		}
+		if err != nil || taken*20<<10 > ledger.UnprovenBurst {
+			t.Fatalf("push %d: %s, %v", taken, outcome, err)
+		}
+	}
+	if taken < 5 || taken > 40 {
+		t.Errorf("%d were taken: what is there is not counted with what comes", taken)
+	}
+	if outcome, err := record(false, taken); err != nil || outcome != platform.OutcomeRecorded {
+		t.Errorf("proven: %s, %v", outcome, err)
 	}
 }
 
