@@ -100,7 +100,7 @@ func TestControllersWriteAsTheLeader(t *testing.T) {
 			t.Fatalf("%d controllers: %v", len(all), err)
 		}
 		for _, one := range all {
-			if _, asLeader := reflect.ValueOf(one).Elem().FieldByName("Client").Interface().(leadersClient); asLeader != elected {
+			if _, asLeader := reflect.TypeAssert[leadersClient](reflect.ValueOf(one).Elem().FieldByName("Client")); asLeader != elected {
 				t.Errorf("%T, elected %t: as the leader %t", one, elected, asLeader)
 			}
 		}
