@@ -3,12 +3,16 @@ package main
 import (
 	"context"
 	"errors"
+	"reflect"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/laidoulaile/channel-operator/test/env"
 )
 
 // writes counts the statuses that are written, and what is deleted.
@@ -81,6 +85,25 @@ func TestALeaderThatWasSuspendedWritesNothing(t *testing.T) {
 	}
 	if now := timeOfDay(); now != now.Round(0) {
 		t.Errorf("%s measures spans by the clock that may stand still", now)
+	}
+}
+
+// Whatever the controllers write, where one of several replicas leads, they write as the leader.
+func TestControllersWriteAsTheLeader(t *testing.T) {
+	mgr, err := ctrl.NewManager(env.Config(), managerOptions(options{metricsAddress: "0", probeAddress: "0"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, elected := range []bool{true, false} {
+		all, err := reconcilers(mgr, nil, nil, options{leaderElect: elected})
+		if err != nil || len(all) != 3 {
+			t.Fatalf("%d controllers: %v", len(all), err)
+		}
+		for _, one := range all {
+			if _, asLeader := reflect.TypeAssert[leadersClient](reflect.ValueOf(one).Elem().FieldByName("Client")); asLeader != elected {
+				t.Errorf("%T, elected %t: as the leader %t", one, elected, asLeader)
+			}
+		}
 	}
 }
 

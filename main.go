@@ -295,6 +295,19 @@ func apart(config *rest.Config) *rest.Config {
 }
 
 func addControllers(ctx context.Context, mgr ctrl.Manager, registry *accounts.Registry, book *ledger.Ledger, o options) error {
+	all, err := reconcilers(mgr, registry, book, o)
+	err = errors.Join(err, controllers.AddIndexes(ctx, mgr.GetFieldIndexer()), ledger.AddIndexes(ctx, mgr.GetFieldIndexer()))
+	for _, one := range all {
+		err = errors.Join(err, one.SetupWithManager(mgr))
+	}
+	return err
+}
+
+// reconciler is a controller that is not in a manager yet.
+type reconciler interface{ SetupWithManager(mgr ctrl.Manager) error }
+
+// reconcilers of the three kinds, all of which write as statusClient lets them.
+func reconcilers(mgr ctrl.Manager, registry *accounts.Registry, book *ledger.Ledger, o options) ([]reconciler, error) {
 	events := mgr.GetEventRecorder("channel-operator")
 	doubts := make(chan event.GenericEvent, 64)
 	doubt := func(channel types.NamespacedName) {
@@ -305,17 +318,14 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, registry *accounts.Re
 		}
 	}
 	statuses, err := statusClient(mgr, o.leaderElect)
-	return errors.Join(
-		err,
-		controllers.AddIndexes(ctx, mgr.GetFieldIndexer()),
-		ledger.AddIndexes(ctx, mgr.GetFieldIndexer()),
-		(&controllers.ChannelReconciler{Client: statuses, Events: events, Accounts: registry, Discoverer: book,
-			PushPath: webhookserver.WebhookPath, Now: time.Now, Doubts: doubts, Unknown: book}).SetupWithManager(mgr),
-		(&controllers.ProductSyncReconciler{Client: statuses, Events: events, Accounts: registry,
-			Doubt: doubt, Kept: book.Keeps, Workers: o.workers, Now: time.Now}).SetupWithManager(mgr),
-		(&controllers.OrderVoucherReconciler{Client: statuses, Events: events, Accounts: registry,
-			Doubt: doubt, Kept: book.Keeps, Workers: o.workers, Now: time.Now}).SetupWithManager(mgr),
-	)
+	return []reconciler{
+		&controllers.ChannelReconciler{Client: statuses, Events: events, Accounts: registry, Discoverer: book,
+			PushPath: webhookserver.WebhookPath, Now: time.Now, Doubts: doubts, Unknown: book},
+		&controllers.ProductSyncReconciler{Client: statuses, Events: events, Accounts: registry,
+			Doubt: doubt, Kept: book.Keeps, Workers: o.workers, Now: time.Now},
+		&controllers.OrderVoucherReconciler{Client: statuses, Events: events, Accounts: registry,
+			Doubt: doubt, Kept: book.Keeps, Workers: o.workers, Now: time.Now},
+	}, err
 }
 
 // namespaces that Channels are in; none: all.

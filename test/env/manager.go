@@ -138,6 +138,9 @@ type ManagerOptions struct {
 	// InstalledIn is the namespace of its ServiceAccount, which gives it its rights; empty is
 	// that of config/default.
 	InstalledIn string
+	// PublicOnly has it call none but public endpoints, as one with real accounts does; else it
+	// has --allow-private-endpoints.
+	PublicOnly bool
 	// Flags besides those that say where everything is.
 	Flags []string
 }
@@ -159,7 +162,7 @@ func StartManager(o ManagerOptions) (*Manager, error) {
 	}
 	m.cmd = exec.Command(shared.binary, append([]string{"--kubeconfig", kubeconfig,
 		"--push-bind-address", m.Push, "--metrics-bind-address", m.Metrics, "--metrics-secure=false",
-		"--health-probe-bind-address", m.Probes, "--allow-private-endpoints"}, o.Flags...)...)
+		"--health-probe-bind-address", m.Probes, "--allow-private-endpoints=" + strconv.FormatBool(!o.PublicOnly)}, o.Flags...)...)
 	m.cmd.Stdout, m.cmd.Stderr = m.Log, m.Log
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := m.cmd.Start(); err != nil {

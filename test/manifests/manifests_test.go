@@ -24,6 +24,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -276,6 +277,65 @@ func checkRights(t *testing.T, c client.Client) {
 		if !allowed(t, c, rights("create", group, resource, "")) {
 			t.Errorf("it may not make %s: who reads /metrics cannot be asked", resource)
 		}
+	}
+}
+
+// What is asked above are some rights of many: these are all that config/default gives anybody.
+func TestRulesAreTheseAndNoOthers(t *testing.T) {
+	rule := func(group, resources, verbs string, names ...string) rbacv1.PolicyRule {
+		return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: strings.Fields(resources), Verbs: strings.Fields(verbs), ResourceNames: names}
+	}
+	want := map[string][]rbacv1.PolicyRule{
+		"ClusterRole channel-operator-manager-role": {
+			rule(group, "channels", "get list watch"),
+			rule(group, "channels/status ordervouchers/status productsyncs/status", "patch"),
+			rule(group, "ordervouchers productsyncs", "create delete get list patch watch"),
+			rule("events.k8s.io", "events", "create patch"),
+		},
+		"ClusterRole channel-operator-channel-secrets": {rule("", "secrets", "get list watch create patch")},
+		"ClusterRole channel-operator-metrics-auth-role": {
+			rule("authentication.k8s.io", "tokenreviews", "create"),
+			rule("authorization.k8s.io", "subjectaccessreviews", "create"),
+		},
+		"ClusterRole channel-operator-metrics-reader": {{NonResourceURLs: []string{"/metrics"}, Verbs: []string{"get"}}},
+		"Role channel-operator-leader-election-role": {
+			rule("coordination.k8s.io", "leases", "create"),
+			rule("coordination.k8s.io", "leases", "get update", "channel-operator."+group),
+			rule("", "events", "create patch"),
+		},
+	}
+	const manager = "ServiceAccount " + namespace + "/channel-operator-manager"
+	wantBound := map[string]string{
+		"ClusterRole channel-operator-manager-role":      manager,
+		"ClusterRole channel-operator-metrics-auth-role": manager,
+		"Role channel-operator-leader-election-role":     manager,
+	}
+	got, bound := map[string][]rbacv1.PolicyRule{}, map[string]string{}
+	for _, object := range build(t, "config/default") {
+		switch object.GetKind() {
+		case "Role", "ClusterRole":
+			var role rbacv1.ClusterRole // a Role has no more than it
+			decode(t, object, &role)
+			if role.AggregationRule != nil {
+				t.Errorf("%s takes what other roles have", role.Name)
+			}
+			got[role.Kind+" "+role.Name] = role.Rules
+		case "RoleBinding", "ClusterRoleBinding":
+			var binding rbacv1.ClusterRoleBinding
+			decode(t, object, &binding)
+			for _, to := range binding.Subjects {
+				bound[binding.RoleRef.Kind+" "+binding.RoleRef.Name] += to.Kind + " " + to.Namespace + "/" + to.Name
+			}
+			if wide := binding.RoleRef.Kind == "ClusterRole"; wide != (binding.Kind == "ClusterRoleBinding") || wide != (binding.Namespace == "") {
+				t.Errorf("%s %s/%s binds a %s", binding.Kind, binding.Namespace, binding.Name, binding.RoleRef.Kind)
+			}
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("rules (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(wantBound, bound); diff != "" {
+		t.Errorf("who has them (-want +got):\n%s", diff)
 	}
 }
 
