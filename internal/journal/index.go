@@ -11,6 +11,8 @@ type index struct {
 	entries map[uint64]entry
 	waiting map[string][]uint64 // of each object the numbers, ascending; never empty
 	asides  map[uint64]string   // the reasons
+	// asidesOf is how many each object has; never zero.
+	asidesOf map[string]int
 	// byAge are the numbers of all that wait, ascending, and of some that do not any more.
 	byAge []uint64
 	bytes int64
@@ -32,7 +34,7 @@ const fewGone = 1024
 func (e entry) cost() int64 { return e.size + entryCost }
 
 func newIndex() *index {
-	return &index{entries: map[uint64]entry{}, waiting: map[string][]uint64{}, asides: map[uint64]string{}}
+	return &index{entries: map[uint64]entry{}, waiting: map[string][]uint64{}, asides: map[uint64]string{}, asidesOf: map[string]int{}}
 }
 
 func (x *index) add(seq uint64, e entry) {
@@ -124,8 +126,8 @@ func (x *index) remove(seqs []uint64) {
 			continue
 		}
 		x.unwait(seq)
-		x.weigh(e.object, -e.cost()-int64(len(x.asides[seq])))
-		delete(x.asides, seq)
+		x.unaside(seq)
+		x.weigh(e.object, -e.cost())
 		delete(x.entries, seq)
 		x.forget()
 	}
@@ -138,17 +140,32 @@ func (x *index) setAside(seq uint64, reason string) bool {
 		return false
 	}
 	x.unwait(seq)
-	x.weigh(e.object, int64(len(reason)-len(x.asides[seq])))
+	x.unaside(seq) // for another reason
+	x.weigh(e.object, int64(len(reason)))
 	x.asides[seq] = reason
+	x.asidesOf[e.object]++
 	x.forget()
+	return true
+}
+
+// unaside reports whether a record was set aside; it is no more.
+func (x *index) unaside(seq uint64) bool {
+	reason, found := x.asides[seq]
+	if !found {
+		return false
+	}
+	object := x.entries[seq].object
+	x.weigh(object, -int64(len(reason)))
+	delete(x.asides, seq)
+	if x.asidesOf[object]--; x.asidesOf[object] == 0 {
+		delete(x.asidesOf, object)
+	}
 	return true
 }
 
 func (x *index) restore(seqs []uint64) {
 	for _, seq := range seqs {
-		if reason, found := x.asides[seq]; found {
-			x.weigh(x.entries[seq].object, -int64(len(reason)))
-			delete(x.asides, seq)
+		if x.unaside(seq) {
 			x.wait(seq)
 		}
 	}
@@ -173,6 +190,11 @@ func (x *index) objects() []dated {
 		objects = append(objects, dated{object, seqs[len(seqs)-1]})
 	}
 	return objects
+}
+
+// has reports whether there is any record of an object, waiting or set aside.
+func (x *index) has(object string) bool {
+	return len(x.waiting[object])+x.asidesOf[object] > 0
 }
 
 func (x *index) listAsides() []Aside {

@@ -335,8 +335,9 @@ func TestCloseWaitsAndThenRefuses(t *testing.T) {
 	if err := errors.Join(puts.Wait(), <-closed); err != nil {
 		t.Error(err)
 	}
+	_, hasErr := j.Has("x")
 	for call, err := range map[string]error{
-		"Put": j.Put(t.Context(), "x", nil), "Of": err, "Delete": j.Delete(1), "SetAside": j.SetAside(map[uint64]string{1: ""}), "Restore": j.Restore(1), "Close": j.Close(),
+		"Put": j.Put(t.Context(), "x", nil), "Of": err, "Has": hasErr, "Delete": j.Delete(1), "SetAside": j.SetAside(map[uint64]string{1: ""}), "Restore": j.Restore(1), "Close": j.Close(),
 	} {
 		if !errors.Is(err, journal.ErrClosed) {
 			t.Errorf("%s: %v", call, err)
@@ -455,6 +456,9 @@ func TestAFailedJournalRefusesAndOpensAgainByItself(t *testing.T) {
 	failed = time.Now()
 	j.Fail(syscall.EIO)
 	want(t, "objects while it has failed", j.Objects(), nil)
+	if _, err := j.Has("x"); !errors.Is(err, journal.ErrFailed) || !errors.Is(err, syscall.EIO) {
+		t.Errorf("nobody knows what a failed journal has: %v", err)
+	}
 	if stats := j.Stats(); !stats.Failed || stats.Records != 2 {
 		t.Errorf("stats of a failed journal: %+v", stats)
 	}

@@ -209,6 +209,10 @@ func (m *model) check(t *rapid.T) {
 	}
 	for _, object := range []string{"", "a", "b", "c"} {
 		m.checkObject(t, object, waiting[object])
+		some := slices.ContainsFunc(m.records, func(r modelled) bool { return r.object == object })
+		if got, err := m.j.Has(object); got != some || err != nil {
+			t.Fatalf("there is some of %q: %v, %v", object, got, err)
+		}
 	}
 	stats := m.j.Stats()
 	if stats.Records != len(m.records)-len(asides) || stats.Asides != len(asides) || stats.Bytes != m.bytes() || stats.Torn {

@@ -61,6 +61,17 @@ func (j *Journal) Asides() []Aside {
 	return j.index.listAsides()
 }
 
+// Has reports whether there are records of an object, waiting or set aside, from memory and without
+// listing them. The errors are ErrFailed and ErrClosed: then nobody knows.
+func (j *Journal) Has(object string) (bool, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.usable(); err != nil {
+		return false, err
+	}
+	return j.index.has(object), nil
+}
+
 // maxRead is how many bytes of records Of gives at most, beside the first.
 const maxRead = 1 << 20
 

@@ -107,7 +107,11 @@ func (p *lastPush) again(name types.NamespacedName, failed note) {
 	p.noted[name] = failed.and(p.noted[name])
 }
 
+// write writes what is due, in a bounded time: whoever calls it has more to look at, and an API server
+// may hold a connection and never answer. What was not written is due at the next call.
 func (p *lastPush) write(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
 	for name, noted := range p.due() {
 		if err := client.IgnoreNotFound(p.writeOne(ctx, name, noted)); err != nil {
 			p.again(name, noted)

@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -14,7 +13,6 @@ import (
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/accounts"
 	"github.com/laidoulaile/channel-operator/internal/conditions"
-	"github.com/laidoulaile/channel-operator/internal/journal"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 )
 
@@ -89,9 +87,8 @@ func (l *Ledger) nothingKept(o object, fresh bool) error {
 	if l.journal == nil || !fresh {
 		return nil
 	}
-	records, err := l.journal.Of(o.name(), 1)
-	aside := slices.ContainsFunc(l.journal.Asides(), func(a journal.Aside) bool { return a.Object == o.name() })
-	if err == nil && (len(records) > 0 || aside) {
+	kept, err := l.journal.Has(o.name())
+	if err == nil && kept {
 		err = errBehind
 	}
 	if err != nil {
