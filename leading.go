@@ -24,12 +24,13 @@ var errStoodStill = errors.New("the process stood still, so that another replica
 
 // statusClient is the manager's client. Where one of several replicas leads, it writes a status,
 // and deletes, only if the process is sure that it does.
-func statusClient(mgr ctrl.Manager, elected bool) (client.Client, error) {
+// The other result reports whether it is; nil: there is one replica.
+func statusClient(mgr ctrl.Manager, elected bool) (client.Client, func() bool, error) {
 	if !elected {
-		return mgr.GetClient(), nil
+		return mgr.GetClient(), nil, nil
 	}
 	leader := newLeading()
-	return leader.client(mgr.GetClient()), mgr.Add(leader)
+	return leader.client(mgr.GetClient()), leader.sure, mgr.Add(leader)
 }
 
 // leading knows whether a process that leads may go on to believe so. One that was stopped, or

@@ -12,6 +12,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/laidoulaile/channel-operator/controllers"
 	"github.com/laidoulaile/channel-operator/test/env"
 )
 
@@ -102,6 +103,9 @@ func TestControllersWriteAsTheLeader(t *testing.T) {
 		for _, one := range all {
 			if _, asLeader := reflect.TypeAssert[leadersClient](reflect.ValueOf(one).Elem().FieldByName("Client")); asLeader != elected {
 				t.Errorf("%T, elected %t: as the leader %t", one, elected, asLeader)
+			}
+			if orders, tells := one.(*controllers.OrderVoucherReconciler); tells && (orders.Leads != nil) != elected {
+				t.Errorf("elected %t: it knows whether it leads: %t", elected, !elected)
 			}
 		}
 	}

@@ -317,14 +317,14 @@ func reconcilers(mgr ctrl.Manager, registry *accounts.Registry, book *ledger.Led
 		default: // enough doubts are waiting: the Channel is looked at anyway
 		}
 	}
-	statuses, err := statusClient(mgr, o.leaderElect)
+	statuses, leads, err := statusClient(mgr, o.leaderElect)
 	return []reconciler{
 		&controllers.ChannelReconciler{Client: statuses, Events: events, Accounts: registry, Discoverer: book,
 			PushPath: webhookserver.WebhookPath, Now: time.Now, Doubts: doubts, Unknown: book},
 		&controllers.ProductSyncReconciler{Client: statuses, Events: events, Accounts: registry,
 			Doubt: doubt, Kept: book.Keeps, Workers: o.workers, Now: time.Now},
 		&controllers.OrderVoucherReconciler{Client: statuses, Events: events, Accounts: registry,
-			Doubt: doubt, Kept: book.Keeps, Workers: o.workers, Now: time.Now},
+			Doubt: doubt, Kept: book.Keeps, Leads: leads, Workers: o.workers, Now: time.Now},
 	}, err
 }
 

@@ -80,6 +80,9 @@ func (r *OrderVoucherReconciler) answer(ctx context.Context, ov *v1alpha1.OrderV
 	ctx, cancel := context.WithTimeout(platform.WithPatience(ctx, answerPatience), giveAnswers)
 	defer cancel()
 	for _, debt := range owedNow(ov, seen) {
+		if r.Leads != nil && !r.Leads() {
+			break // another may have told something else since, and what is told cannot be taken back
+		}
 		one := r.settle(ctx, ov, account, answerer, debt, seen.answer)
 		seen.owed = append(seen.owed, one)
 		took = took || one.result != ""

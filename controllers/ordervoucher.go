@@ -47,6 +47,9 @@ type OrderVoucherReconciler struct {
 	// Kept reports whether something that was pushed about an object waits to be written on it;
 	// nil: nothing ever does.
 	Kept func(client.Object) bool
+	// Leads reports whether this process is sure to be the one that tells platforms anything; nil:
+	// there is no other.
+	Leads func() bool
 	// Workers look at this many orders at a time.
 	Workers int
 	Now     func() time.Time
