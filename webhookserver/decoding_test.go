@@ -3,6 +3,8 @@ package webhookserver_test
 import (
 	"context"
 	"net/http"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -144,5 +146,25 @@ func TestBodiesOfTooManyValuesAreNotDecoded(t *testing.T) {
 	}
 	if n := since(before, counted(t))["Fliggy||unknown|malformed"]; n != 5 {
 		t.Errorf("%v are counted as malformed", n)
+	}
+}
+
+// A body as large as one may be, and as dense as the densest that we know, is decoded.
+func TestDensestPushesAreDecoded(t *testing.T) {
+	samples, err := filepath.Glob(filepath.Join("..", "internal", "platform", "*", "testdata", "*", "*.json"))
+	if err != nil || len(samples) < 50 {
+		t.Fatalf("%d samples, %v", len(samples), err)
+	}
+	for _, file := range samples {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(text) < 300 { // an error, or an empty list: nothing of which much comes
+			continue
+		}
+		if n := platform.Parts(text) * maxBody / len(text); n > maxParts {
+			t.Errorf("%s would have %d values", file, n)
+		}
 	}
 }

@@ -1,7 +1,6 @@
 package webhookserver
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -26,9 +25,9 @@ const (
 	// further one: whoever is slower is cut off, and has kept room for no longer than that.
 	firstUnit = 2 * time.Second
 	nextUnit  = time.Second / 2
-	// maxDecoding is how many bodies are decoded at a time, by whomever they were sent. It takes
-	// the processor alone, so more at a time would be no sooner done; but what a body decodes to
-	// takes up to fifty times its room, before anybody knows who sent it.
+	// maxDecoding is how many bodies are decoded at a time, by turns of platforms and Channels. It
+	// takes the processor alone, so more at a time would be no sooner done; but what a body decodes
+	// to may take fifty times its room, before anybody knows who sent it.
 	maxDecoding = 4
 	// maxParts bounds what is in a body, by platform.Parts: the densest sample of a platform would
 	// have 15,000 in 256 KiB.
@@ -46,11 +45,13 @@ var errCrowd = errors.New("too many pushes are in hand")
 // Before all that, who comes in is divided by address, as long as its body has not come whole: so
 // a stranger who sends heads and no bodies leaves room for whoever is elsewhere. All platforms
 // together leave as much of the door free as one of them has for this.
+//
+// Those whose body has come are decoded a few at a time, by turns of who has a share.
 type door struct {
 	coming    map[v1alpha1.Platform]*fair.Shares[netip.Prefix]
 	inHand    *fair.Shares[taker]
 	recording *fair.Shares[types.NamespacedName]
-	decoding  chan struct{}
+	decoding  *fair.Slots[taker]
 }
 
 // taker is a platform, or a Channel that the path names.
@@ -59,10 +60,19 @@ type taker struct {
 	channel  types.NamespacedName
 }
 
+// taker is whose share a push takes of.
+func (at route) taker() taker {
+	key := taker{platform: at.platform}
+	if at.known { // made-up names have no share of their own
+		key.channel = *at.channel
+	}
+	return key
+}
+
 func newDoor(inHand int64, platforms map[v1alpha1.Platform]platform.Receiver) *door {
 	d := &door{coming: map[v1alpha1.Platform]*fair.Shares[netip.Prefix]{},
 		inHand: fair.NewShares[taker](inHand), recording: fair.NewShares[types.NamespacedName](max(1, inHand/2)),
-		decoding: make(chan struct{}, maxDecoding)}
+		decoding: fair.NewSlots[taker](maxDecoding)}
 	for name := range platforms {
 		d.coming[name] = fair.NewShares[netip.Prefix](max(1, inHand/int64(len(platforms)+1)))
 	}
@@ -72,11 +82,7 @@ func newDoor(inHand int64, platforms map[v1alpha1.Platform]platform.Receiver) *d
 // enter lets a push in, unless too many are in hand, or coming from its address. The zero address
 // is nobody's in particular, and has no bound of its own.
 func (d *door) enter(at route, from netip.Prefix) (in *visit, admitted bool) {
-	key := taker{platform: at.platform}
-	if at.known { // made-up names have no share of their own
-		key.channel = *at.channel
-	}
-	in = &visit{room: d.inHand, key: key, from: from}
+	in = &visit{room: d.inHand, key: at.taker(), from: from}
 	if from.IsValid() {
 		in.coming = d.coming[at.platform]
 	}
@@ -153,24 +159,6 @@ func (a *arriving) Read(p []byte) (int, error) {
 	a.read += int64(n)
 	return n, err
 }
-
-// decode waits for a turn to decode a body; there is none for one whose sender has gone meanwhile.
-func (d *door) decode(ctx context.Context) bool {
-	select {
-	case d.decoding <- struct{}{}: // also for whoever has gone: what has come whole is recorded
-		return true
-	default:
-	}
-	select {
-	case d.decoding <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// decoded gives the turn back.
-func (d *door) decoded() { <-d.decoding }
 
 // record lets a push of an account be recorded or answered.
 func (d *door) record(account *accounts.Account) (leave func(), admitted bool) {

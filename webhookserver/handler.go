@@ -232,10 +232,11 @@ func (h *handler) open(r *http.Request, at route, push *platform.Push) (platform
 	if platform.Parts(push.Body) > maxParts {
 		return nil, nil, got.refuse(platform.OutcomeMalformed, errParts)
 	}
-	if !h.door.decode(r.Context()) {
-		return nil, nil, got.refuse(platform.OutcomeRetry, r.Context().Err())
+	err := h.door.decoding.Acquire(r.Context(), at.taker())
+	if err != nil {
+		return nil, nil, got.refuse(platform.OutcomeRetry, err)
 	}
-	defer h.door.decoded()
+	defer h.door.decoding.Release()
 	message, err := at.receiver.Open(*push)
 	if err != nil {
 		return nil, nil, got.refuse(platform.OutcomeMalformed, err)

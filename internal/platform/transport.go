@@ -18,6 +18,7 @@ import (
 	"github.com/sony/gobreaker/v2"
 	"golang.org/x/time/rate"
 
+	"github.com/laidoulaile/channel-operator/internal/fair"
 	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
@@ -25,6 +26,15 @@ const (
 	// maxAnswer bounds a platform's answer: a year's calendar of a product is well
 	// under 1 MiB.
 	maxAnswer = 8 << 20
+	// maxAnswerParts bounds what is in it, by Parts: as dense as the densest sample, an answer of
+	// 3 MiB has so many. Decoded they take 50 MiB at most.
+	maxAnswerParts = 200_000
+	// largeAnswer is more than any platform is known to send. Few that are larger are read at a
+	// time, and of any size few are decoded at a time, for all accounts together: whoever answers
+	// may want to fill memory.
+	largeAnswer = 1 << 20
+	maxLarge    = 4
+	maxDecoding = 4
 	// callTimeout bounds one call, the wait for its turn not counted.
 	callTimeout = 15 * time.Second
 	// maxTurnWait is how long a call waits for its turn before it is told to come back,
@@ -265,27 +275,55 @@ func (t *Transport) send(ctx context.Context, call Call) ([]byte, error) {
 		return nil, failed(call.Op, err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	body, done, err := t.read(ctx, response.Body)
+	defer done()
 	if err != nil {
 		return nil, failed(call.Op, err)
 	}
-	if err := classifyHTTP(call.Op, response, len(body)); err != nil {
+	if err := classifyHTTP(call.Op, response, body); err != nil {
 		return nil, err
 	}
-	if call.Classify != nil {
-		if err := call.Classify(body); err != nil {
-			return nil, err
-		}
+	if call.Classify == nil {
+		return body, nil
+	}
+	if err := decoding.Acquire(ctx, t.channel); err != nil {
+		return nil, failed(call.Op, err)
+	}
+	defer decoding.Release()
+	if err := call.Classify(body); err != nil {
+		return nil, err
 	}
 	return body, nil
 }
 
+// What answers of all accounts share, by turns of their channels.
+var (
+	// large are held while an answer comes that is large, and until it is decoded.
+	large = fair.NewSlots[string](maxLarge)
+	// decoding are held for nothing but the processor's time.
+	decoding = fair.NewSlots[string](maxDecoding)
+)
+
+// read reads an answer, or so much of one that is too long that it shows. One that is large waits
+// for its turn before the rest is read; done ends that, and must be called.
+func (t *Transport) read(ctx context.Context, body io.Reader) (answer []byte, done func(), err error) {
+	answer, err = io.ReadAll(io.LimitReader(body, largeAnswer))
+	if err != nil || len(answer) < largeAnswer {
+		return answer, func() {}, err
+	}
+	if err := large.Acquire(ctx, t.channel); err != nil {
+		return nil, func() {}, err
+	}
+	rest, err := io.ReadAll(io.LimitReader(body, maxAnswer+1-largeAnswer))
+	return append(answer, rest...), large.Release, err
+}
+
 // classifyHTTP tells the failures that any HTTP API shares.
-func classifyHTTP(op string, response *http.Response, size int) error {
+func classifyHTTP(op string, response *http.Response, answer []byte) error {
 	e := &Error{Op: op, Code: strconv.Itoa(response.StatusCode), Text: http.StatusText(response.StatusCode),
 		RetryAfter: retryAfter(response.Header)}
 	switch status := response.StatusCode; {
-	case size > maxAnswer:
+	case len(answer) > maxAnswer || Parts(answer) > maxAnswerParts:
 		e.Kind, e.Reason, e.Text = Transient, ReasonBadAnswer, "the answer is larger than any documented one"
 	case status >= 200 && status < 300:
 		return nil
