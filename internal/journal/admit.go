@@ -38,11 +38,12 @@ func (j *Journal) UseOf(group string) Use {
 	return j.index.groups[group].plus(j.reservedBy[group])
 }
 
-// Usable reports whether the journal takes records now, as far as is known.
+// Usable reports whether the journal takes records now, as far as is known without asking about one:
+// it has neither failed nor refuses Puts for a while since it did.
 func (j *Journal) Usable() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.usable() == nil
+	return j.usable() == nil && !j.holds()
 }
 
 // MaxBytes bounds the Bytes of all.

@@ -193,6 +193,9 @@ func (j *Journal) usable() error {
 	return nil
 }
 
+// holds reports whether Puts are refused, since the disk failed a moment ago.
+func (j *Journal) holds() bool { return time.Now().Before(j.held) }
+
 // use takes a file that has just been opened.
 func (j *Journal) use(opened *opened) {
 	j.mu.Lock()

@@ -439,10 +439,15 @@ func TestAFailedJournalRefusesAndOpensAgainByItself(t *testing.T) {
 	}
 	<-j.Wake() // it is opened at once, and what waits can be read
 	want(t, "records", of(t, j, "x"), []string{"1"})
+	usable := j.Usable()
 	for err = j.Put(t.Context(), "x", []byte("2")); err != nil; err = j.Put(t.Context(), "x", []byte("2")) {
-		if !errors.Is(err, journal.ErrFailed) || time.Since(failed) > 20*time.Second {
-			t.Fatal(err)
+		if usable || !errors.Is(err, journal.ErrFailed) || time.Since(failed) > 20*time.Second {
+			t.Fatalf("Put after a failure: %v; usable: %v", err, usable)
 		}
+		usable = j.Usable()
+	}
+	if !j.Usable() {
+		t.Error("it takes records, and says that it does not")
 	}
 	if took := time.Since(failed); took < wait {
 		t.Errorf("Puts were taken again after %s", took)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"go.etcd.io/bbolt"
 )
@@ -120,7 +119,7 @@ func (j *Journal) admits(w *write) error {
 	if w.cost == 0 {
 		return nil
 	}
-	if time.Now().Before(j.held) {
+	if j.holds() {
 		return fmt.Errorf("%w (%w)", ErrFailed, j.cause)
 	}
 	all := j.all()

@@ -25,10 +25,15 @@ const maxBacklog = maxWrites
 
 // enter puts a fact in line, unless it would stand there for too long.
 func (l *Ledger) enter(ctx context.Context, f fact) *waiting {
-	if l.journal.UseOf(f.Object.channel().String()).Records > maxBacklog || l.journal.Usable() && l.lines.ahead(f.Object) > lineBudget {
+	if l.behind(f.Object) || l.journal.Usable() && l.lines.ahead(f.Object) > lineBudget {
 		return &waiting{fact: f}
 	}
 	return l.lines.join(ctx, f)
+}
+
+// behind reports whether the journal keeps so much of an object's Channel that it is the line.
+func (l *Ledger) behind(o object) bool {
+	return l.journal.UseOf(o.channel().String()).Records > maxBacklog
 }
 
 // settle waits until a fact is durable: on its object as long as that goes quickly, else in
@@ -37,10 +42,10 @@ func (l *Ledger) enter(ctx context.Context, f fact) *waiting {
 func (l *Ledger) settle(ctx context.Context, w *waiting) result {
 	if w.done == nil { // it is in no line
 		kept := l.keep(ctx, w.fact, errBehind)
-		if kept.err != nil && l.lines.ahead(w.fact.Object) <= lineBudget {
-			return l.pass(ctx, w.fact, kept)
+		if kept.err == nil || l.lines.ahead(w.fact.Object) > l.patience(w.fact.Object) {
+			return kept
 		}
-		return kept
+		return l.pass(ctx, l.lines.join(ctx, w.fact), kept)
 	}
 	line, commit := time.NewTimer(time.Until(w.at.Add(lineBudget))), time.NewTimer(time.Until(w.at.Add(commitBudget)))
 	defer line.Stop()
@@ -54,11 +59,10 @@ func (l *Ledger) settle(ctx context.Context, w *waiting) result {
 			return l.keep(ctx, w.fact, r.err)
 		case <-line.C:
 			if l.journal.Usable() && l.lines.leave(w) { // else it is better off here
-				return l.keep(ctx, w.fact, errBehind)
+				return l.keepOrPass(ctx, w, true)
 			}
 		case <-commit.C:
-			l.lines.leave(w)
-			return l.keep(ctx, w.fact, errBehind)
+			return l.keepOrPass(ctx, w, l.lines.leave(w))
 		case <-ctx.Done():
 			l.lines.leave(w)
 			return result{platform.OutcomeRetry, fmt.Errorf("record %s: %w", w.fact.Object, ctx.Err())}
@@ -66,13 +70,36 @@ func (l *Ledger) settle(ctx context.Context, w *waiting) result {
 	}
 }
 
-// pass writes past the backlog what the journal does not take: the API server may be well. If it
-// is not, the journal's reason is what counts.
-func (l *Ledger) pass(ctx context.Context, f fact, kept result) result {
-	if written := l.lines.await(ctx, l.lines.join(ctx, f)); written.err == nil || forGood(written.err) {
+// keepOrPass keeps a fact that waited for too long. If the journal does not take it, it goes on waiting:
+// in line again if it has left that, else for the write that it is in.
+func (l *Ledger) keepOrPass(ctx context.Context, w *waiting, left bool) result {
+	kept := l.keep(ctx, w.fact, errBehind)
+	if kept.err == nil {
+		return kept
+	}
+	if left {
+		w = l.lines.join(ctx, w.fact)
+	}
+	return l.pass(ctx, w, kept)
+}
+
+// pass waits for what the journal does not take to be written, as long as there is time: the API server
+// may be well. If it is not, the journal's reason is what counts.
+func (l *Ledger) pass(ctx context.Context, w *waiting, kept result) result {
+	if written := l.lines.await(ctx, w); written.err == nil || forGood(written.err) {
 		return written
 	}
 	return kept
+}
+
+// patience is how long a fact that the journal did not take may have to stand in line: as long as a
+// write may take. Behind a backlog of its own Channel it is no longer than where the journal takes
+// facts: those that pass would keep the drain waiting.
+func (l *Ledger) patience(o object) time.Duration {
+	if l.behind(o) {
+		return lineBudget
+	}
+	return commitBudget
 }
 
 var errBehind = errors.New("the API server is behind")

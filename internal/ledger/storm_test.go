@@ -182,6 +182,7 @@ func TestAMomentsPauseSendsNothingToTheJournal(t *testing.T) {
 	const connections, took, pause = 32, 60 * time.Millisecond, time.Second
 	synctest.Test(t, func(t *testing.T) {
 		d := openDesk(t, took, nil)
+		t.Cleanup(func() { time.Sleep(time.Second) }) // for what is being written when the drain is over
 		pauses, end := time.Now().Add(time.Second), time.Now().Add(4*time.Second)
 		d.lines = newLines(func(ctx context.Context, facts []fact) []result {
 			if now := time.Now(); now.After(pauses) && now.Before(pauses.Add(pause)) {
@@ -419,10 +420,60 @@ func TestFullJournalIsPassed(t *testing.T) {
 		if d.written["order/travel/a/calm"].IsZero() {
 			t.Error("it was not written")
 		}
+		// But what would stand in line there for long would keep the backlog where it is.
+		crowd := factOf("a", "crowd")
+		d.lines.pace = 2 * lineBudget
+		d.lines.join(t.Context(), crowd)
+		if r := d.settle(t.Context(), d.enter(t.Context(), crowd)); r.err == nil {
+			t.Error("it was written past a backlog, in a crowd")
+		}
+		time.Sleep(time.Second)
 		d.refuse = func(object) error { return context.DeadlineExceeded }
 		r := d.settle(t.Context(), d.enter(t.Context(), factOf("a", "away")))
 		if r.err == nil || !strings.Contains(r.err.Error(), "the journal would take longer than 1ms to drain") {
 			t.Errorf("%v", r.err)
 		}
 	})
+}
+
+// A journal that takes nothing is no worse than none: what the API server takes in time is
+// acknowledged, also where it takes longer than a fact stands in line else, or than a write may take
+// before it is kept.
+func TestFullJournalCutsNoBudget(t *testing.T) {
+	for name, test := range map[string]struct{ takes, pace time.Duration }{
+		"nothing is known of its pace":  {300 * time.Millisecond, 0},
+		"it is known to be slow":        {300 * time.Millisecond, 300 * time.Millisecond},
+		"it is slower than a write may": {commitBudget + 500*time.Millisecond, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := openDesk(t, test.takes, nil)
+				var written atomic.Int64
+				d.lines = newLines(func(ctx context.Context, facts []fact) []result {
+					written.Add(int64(len(facts)))
+					return d.write(ctx, facts)
+				})
+				d.lines.pace = test.pace
+				d.LimitDrainTime(time.Millisecond) // nothing is drained within that
+				var pushing sync.WaitGroup
+				for range 20 {
+					pushing.Go(func() {
+						// As long as a push has, and as long as the second write at the latest takes.
+						ctx, cancel := context.WithTimeout(t.Context(), max(4*time.Second, 2*test.takes))
+						defer cancel()
+						f := factOf("a", "hot")
+						if r := d.settle(ctx, d.enter(ctx, f)); r.err != nil {
+							t.Error(r.err)
+						}
+					})
+					time.Sleep(50 * time.Millisecond)
+				}
+				pushing.Wait()
+				time.Sleep(time.Minute)
+				if n := written.Load(); n != 20 {
+					t.Errorf("%d facts were written", n) // each once
+				}
+			})
+		})
+	}
 }
