@@ -25,7 +25,8 @@ const (
 	// further one: whoever is slower is cut off, and has kept room for no longer than that.
 	firstUnit = 2 * time.Second
 	nextUnit  = time.Second / 2
-	// maxDecoding is how many bodies are decoded at a time, by turns of platforms and Channels. It
+	// maxDecoding is how many bodies of a platform, or of a Channel, are decoded at a time; of all
+	// twice as many. It
 	// takes the processor alone, so more at a time would be no sooner done; but what a body decodes
 	// to may take fifty times its room, before anybody knows who sent it.
 	maxDecoding = 4
@@ -72,7 +73,7 @@ func (at route) taker() taker {
 func newDoor(inHand int64, platforms map[v1alpha1.Platform]platform.Receiver) *door {
 	d := &door{coming: map[v1alpha1.Platform]*fair.Shares[netip.Prefix]{},
 		inHand: fair.NewShares[taker](inHand), recording: fair.NewShares[types.NamespacedName](max(1, inHand/2)),
-		decoding: fair.NewSlots[taker](maxDecoding)}
+		decoding: fair.NewSlots[taker](2 * maxDecoding)}
 	for name := range platforms {
 		d.coming[name] = fair.NewShares[netip.Prefix](max(1, inHand/int64(len(platforms)+1)))
 	}

@@ -236,7 +236,7 @@ func (h *handler) open(r *http.Request, at route, push *platform.Push) (platform
 	if err != nil {
 		return nil, nil, got.refuse(platform.OutcomeRetry, err)
 	}
-	defer h.door.decoding.Release()
+	defer h.door.decoding.Release(at.taker())
 	message, err := at.receiver.Open(*push)
 	if err != nil {
 		return nil, nil, got.refuse(platform.OutcomeMalformed, err)

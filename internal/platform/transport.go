@@ -289,14 +289,14 @@ func (t *Transport) send(ctx context.Context, call Call) ([]byte, error) {
 	if err := decoding.Acquire(ctx, t.channel); err != nil {
 		return nil, failed(call.Op, err)
 	}
-	defer decoding.Release()
+	defer decoding.Release(t.channel)
 	if err := call.Classify(body); err != nil {
 		return nil, err
 	}
 	return body, nil
 }
 
-// What answers of all accounts share, by turns of their channels.
+// What answers of all accounts share; one account has half at the most.
 var (
 	// large are held while an answer comes that is large, and until it is decoded.
 	large = fair.NewSlots[string](maxLarge)
@@ -315,7 +315,7 @@ func (t *Transport) read(ctx context.Context, body io.Reader) (answer []byte, do
 		return nil, func() {}, err
 	}
 	rest, err := io.ReadAll(io.LimitReader(body, maxAnswer+1-largeAnswer))
-	return append(answer, rest...), large.Release, err
+	return append(answer, rest...), func() { large.Release(t.channel) }, err
 }
 
 // classifyHTTP tells the failures that any HTTP API shares.
