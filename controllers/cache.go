@@ -6,6 +6,7 @@ import (
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/product"
+	"github.com/laidoulaile/channel-operator/internal/unproven"
 )
 
 // CacheOptions keep out of memory what the controllers never look at, and small what they
@@ -30,16 +31,20 @@ func packCalendars(object any) (any, error) {
 	return ps, product.Pack(ps)
 }
 
-// stripSealed drops the sealed bodies.
+// stripSealed drops the sealed bodies, and notes how large they were.
 func stripSealed(object any) (any, error) {
 	if voucher, ok := object.(*v1alpha1.OrderVoucher); ok {
 		voucher.ManagedFields = nil
+		bytes := 0
 		for i := range voucher.Spec.Notifications {
+			bytes += len(voucher.Spec.Notifications[i].Sealed)
 			voucher.Spec.Notifications[i].Sealed = ""
 			if reply := voucher.Spec.Notifications[i].Reply; reply != nil {
+				bytes += len(reply.Sealed)
 				reply.Sealed = ""
 			}
 		}
+		unproven.NoteSealed(voucher, bytes)
 	}
 	return object, nil
 }

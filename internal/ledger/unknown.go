@@ -168,7 +168,12 @@ func (l *Ledger) letGo(facts []fact, results []result) {
 func (l *Ledger) settleComing(ctx context.Context) {
 	l.unknown.rest(l.now())
 	for o, since := range l.unknown.allComing() {
-		if l.shown(ctx, o) != nil || l.sees() && l.now().Sub(since) > comingFor && l.nothingKept(o, true) == nil {
+		switch {
+		case l.shown(ctx, o) != nil:
+			l.unknown.settle(o, since)
+		case l.nothingKept(o, true) != nil:
+			l.unknown.comesStill(o, since, l.now())
+		case l.sees() && l.now().Sub(since) > comingFor:
 			l.unknown.settle(o, since)
 		}
 	}
@@ -247,10 +252,11 @@ func (u *unknown) rest(now time.Time) {
 	maps.DeleteFunc(u.written, func(_ channel, l *bucket.Limiter) bool { return l.TokensAt(now) >= unprovenBurst })
 }
 
-// weightOf is what the notifications, or notices, of an object weigh.
+// weightOf is what the notifications, or notices, of an object weigh, with the bodies that the cache drops.
 func weightOf(there client.Object) (weight int) {
 	switch t := there.(type) {
 	case *v1alpha1.OrderVoucher:
+		weight = unproven.Sealed(t)
 		for _, n := range t.Spec.Notifications {
 			weight += weigh(n)
 		}
@@ -267,6 +273,16 @@ func (u *unknown) leave(o object) {
 	defer u.mu.Unlock()
 	delete(u.of(o.channel()).coming, o.subject())
 	u.tidy(o.channel())
+}
+
+// comesStill counts the time of what is coming anew: the journal keeps it, and the cache can show it
+// only after that.
+func (u *unknown) comesStill(o object, since, now time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if of := u.channels[o.channel()]; of != nil && of.coming[o].Equal(since) {
+		of.coming[o] = now
+	}
 }
 
 // settle forgets what was coming, unless it was let in again since.

@@ -253,3 +253,18 @@ func TestOneProvenPushInAGroupVouches(t *testing.T) {
 		}
 	}
 }
+
+// What the cache drops of an object weighs what it weighed.
+func TestWhatTheCacheDropsHasItsWeight(t *testing.T) {
+	whole := heavy(object{Kind: kindOrder, Namespace: "travel", Channel: "a", ID: "1"}, true, 8<<10)
+	dropped := whole.DeepCopyObject().(*v1alpha1.OrderVoucher)
+	bytes := 0
+	for i := range dropped.Spec.Notifications {
+		bytes += len(dropped.Spec.Notifications[i].Sealed)
+		dropped.Spec.Notifications[i].Sealed = ""
+	}
+	unproven.NoteSealed(dropped, bytes)
+	if bytes == 0 || weightOf(dropped) != weightOf(whole) {
+		t.Errorf("%d bytes were dropped: it weighs %d, and weighed %d", bytes, weightOf(dropped), weightOf(whole))
+	}
+}

@@ -271,6 +271,9 @@ func TestWhatTheCacheMissedTakesNoRoomForEver(t *testing.T) {
 
 	passed.Store(0)
 	k := keep(t, "fliggy")
+	k.stop()
+	k.cache = nowhere{k.api}
+	k.start(t)
 	k.sees()
 	k.SetNow(now)
 	k.account.MaxUnknown = 1
@@ -281,6 +284,11 @@ func TestWhatTheCacheMissedTakesNoRoomForEver(t *testing.T) {
 	passed.Store(int64(ledger.ComingFor + time.Second))
 	if k.SettleComing(t.Context()); !full(k.claim) {
 		t.Error("what waits in the journal takes no room")
+	}
+	k.server.away.Store(false)
+	k.empties()
+	if k.SettleComing(t.Context()); !full(k.claim) {
+		t.Error("what has just left the journal takes no room")
 	}
 }
 

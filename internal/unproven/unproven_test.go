@@ -39,3 +39,20 @@ func TestWhatIsRestoredIsNotMarked(t *testing.T) {
 		}
 	}
 }
+
+// What the cache drops of an object it weighs all the same, however often it is dropped.
+func TestWhatIsDroppedIsNoted(t *testing.T) {
+	o := &metav1.ObjectMeta{}
+	if NoteSealed(o, leastSealed-1); Sealed(o) != 0 || o.Annotations != nil {
+		t.Errorf("a little is noted: %v", o.Annotations)
+	}
+	NoteSealed(o, leastSealed)
+	if NoteSealed(o, 0); Sealed(o) != leastSealed {
+		t.Errorf("%d bytes", Sealed(o))
+	}
+	for _, odd := range []string{"-1", "many"} {
+		if o.Annotations[annotationSealed] = odd; Sealed(o) != 0 {
+			t.Errorf("%s is %d", odd, Sealed(o))
+		}
+	}
+}
