@@ -20,8 +20,8 @@ import (
 const (
 	maxAnswerParts = 200_000
 	largeAnswer    = 1 << 20
-	maxLarge       = 4
-	maxDecoding    = 4
+	maxLarge       = 2
+	maxDecoding    = 2
 )
 
 func TestParts(t *testing.T) {

@@ -29,12 +29,12 @@ const (
 	// maxAnswerParts bounds what is in it, by Parts: as dense as the densest sample, an answer of
 	// 3 MiB has so many. Decoded they take 50 MiB at most.
 	maxAnswerParts = 200_000
-	// largeAnswer is more than any platform is known to send. Few that are larger are read at a
-	// time, and of any size few are decoded at a time, for all accounts together: whoever answers
-	// may want to fill memory.
+	// largeAnswer is more than any platform is known to send. Of those that are no smaller maxLarge
+	// are read at a time, and of any size maxDecoding are decoded at a time, for all accounts
+	// together: whoever answers may want to fill memory, with 70 MiB for each.
 	largeAnswer = 1 << 20
-	maxLarge    = 4
-	maxDecoding = 4
+	maxLarge    = 2
+	maxDecoding = 2
 	// callTimeout bounds one call, the wait for its turn not counted.
 	callTimeout = 15 * time.Second
 	// maxTurnWait is how long a call waits for its turn before it is told to come back,
