@@ -185,10 +185,10 @@ func fold(r rune) rune {
 	return r
 }
 
-// within are those of the secrets that stand in the text, folded: a push may have thousands, and
+// within are those of the secrets, folded, that stand in a folded text: a push may have thousands, and
 // a text few of them.
 func within(text string, secrets []Secret) []string {
-	folded := lower(strings.Map(fold, text))
+	folded := lower(text)
 	var texts []string
 	for _, secret := range secrets {
 		if sought := strings.Map(fold, strings.TrimSpace(secret.Reveal())); sought != "" && strings.Contains(folded, lower(sought)) {
