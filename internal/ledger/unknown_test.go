@@ -156,7 +156,7 @@ func TestWhatUnprovenPushesHaveWrittenIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := newUnknown()
 		many := func(f fact, there client.Object) (n int) {
-			for u.enter(f, there, 10, time.Now()) == nil {
+			for n < 2*unprovenBurst/bareWeight && u.enter(f, there, 10, time.Now()) == nil {
 				n++
 			}
 			return n

@@ -12,8 +12,8 @@ import (
 )
 
 // leftOver is what no scrubbed text may show: a link, a number of four digits, a word of four
-// characters with a digit.
-var leftOver = regexp.MustCompile(`[A-Za-z]://\S|[0-9]{4}|[A-Za-z0-9]{3}[0-9]|[0-9][A-Za-z0-9]{3}`)
+// characters with a digit; full-width or in another script's digits neither.
+var leftOver = regexp.MustCompile(`[A-Za-z]://\S|\p{Nd}{4}|[A-Za-zＡ-Ｚａ-ｚ\p{Nd}]{3}\p{Nd}|\p{Nd}[A-Za-zＡ-Ｚａ-ｚ\p{Nd}]{3}`)
 
 // FuzzScrub: whatever a text and a secret are, the secret does not stand in what is shown, nor
 // anything that looks like one, and what is shown is on one line, and as short as was asked for.
@@ -22,6 +22,7 @@ func FuzzScrub(f *testing.F) {
 	f.Add("see https://x.example/qr?c=1 or www.x.cn/REALCODE-77", "x.example", uint8(3))
 	f.Add("_http://host/path\x00\u2028", "host", uint8(255))
 	f.Add("İopenİ", "OPEN", uint8(1))
+	f.Add("手机１３８　００１３　８０００，券码：ａｂ１２３４", "Ａ１", uint8(200))
 	f.Fuzz(func(t *testing.T, text, secret string, limit uint8) {
 		scrubbed := sealing.Scrub(text, sealing.NewSecret(secret))
 		if found := leftOver.FindString(scrubbed); found != "" {

@@ -143,11 +143,13 @@ var (
 
 // Scrub takes from a platform's free text what could be a secret: the given secrets,
 // links, and whatever looks like a code, a document number or a telephone number.
-// Erring, it takes too much: the text is whole in the sealed body.
+// Erring, it takes too much: the text is whole in the sealed body. What has another form of
+// ASCII, as full-width letters have, is looked at as ASCII, and shown so.
 func Scrub(text string, secrets ...Secret) string {
 	if text == "" {
 		return ""
 	}
+	text = strings.Map(fold, text)
 	for _, secret := range longestFirst(within(text, secrets)) {
 		text = hide(text, secret)
 	}
@@ -161,13 +163,35 @@ func Scrub(text string, secrets ...Secret) string {
 	})
 }
 
-// within are those of the secrets that stand in the text: a push may have thousands, and a
-// text few of them.
+// fold gives a character that is another form of an ASCII one as that one: digits of any script,
+// full-width letters, spaces, and the full-width signs that stand in numbers, codes and links.
+// Other punctuation is part of Chinese text, and stays.
+func fold(r rune) rune {
+	const fullWidth = '！' - '!'
+	switch {
+	case r <= unicode.MaxASCII:
+		return r
+	case unicode.IsDigit(r):
+		zero := r
+		for unicode.IsDigit(zero - 1) {
+			zero--
+		}
+		return '0' + (r-zero)%10 // where scripts lie side by side, each has ten
+	case 'Ａ' <= r && r <= 'Ｚ', 'ａ' <= r && r <= 'ｚ', strings.ContainsRune("－．／＿", r):
+		return r - fullWidth
+	case unicode.Is(unicode.Zs, r):
+		return ' '
+	}
+	return r
+}
+
+// within are those of the secrets, folded, that stand in a folded text: a push may have thousands, and
+// a text few of them.
 func within(text string, secrets []Secret) []string {
 	folded := lower(text)
 	var texts []string
 	for _, secret := range secrets {
-		if sought := strings.TrimSpace(secret.Reveal()); sought != "" && strings.Contains(folded, lower(sought)) {
+		if sought := strings.Map(fold, strings.TrimSpace(secret.Reveal())); sought != "" && strings.Contains(folded, lower(sought)) {
 			texts = append(texts, sought)
 		}
 	}

@@ -91,6 +91,30 @@ func TestScrubTakesWhatCouldBeASecret(t *testing.T) {
 	}
 }
 
+// What is written full-width, as Chinese keyboards do, or with other digits, is no way around;
+// the rest of the text stays as it is.
+func TestScrubKnowsOtherFormsOfASCII(t *testing.T) {
+	secrets := []sealing.Secret{sealing.NewSecret("A1"), sealing.NewSecret("ｃ２")}
+	for text, want := range map[string]string{
+		"手机１３８００１３８０００，退款！":       "手机•••，退款！",
+		"券码：ａｂ１２３４５６（已核销）":        "券码：ab•••（已核销）",
+		"138\u00a00013\u00a08000": "•••",
+		"１３８　００１－３８０":             "•••",
+		"٠١٢٣٤٥٦٧٨٩ and 𝟏𝟑𝟖𝟎𝟎𝟏𝟑":  "••• and •••",
+		"凭 Ａ１ 或 a1，c2":            "凭 ••• 或 •••，•••",
+		"ＡＢＣＤＥＦＧＨ":                "•••",
+		"ｗｗｗ．ｘ．ｃｎ／ｑｒ":             "[link]",
+		"客人：２ 位，（ＶＩＰ）；满房":         "客人：2 位，（VIP）；满房",
+	} {
+		if got := sealing.Scrub(text, secrets...); got != want {
+			t.Errorf("Scrub(%q) = %q, want %q", text, got, want)
+		}
+	}
+	if got := sealing.Word("123456", 20, sealing.NewSecret("１２３４５６")); got != "•••" {
+		t.Errorf("Word = %q", got)
+	}
+}
+
 func TestExcerptScrubsBeforeItCuts(t *testing.T) {
 	if got := sealing.Excerpt("code A123 票券", 6, sealing.NewSecret("A123")); got != "code •" {
 		t.Errorf("Excerpt = %q", got)
