@@ -155,7 +155,8 @@ func TestReleaseSaysWhatIsInItAndWhereItComesFrom(t *testing.T) {
 	wants(t, "make release", recipe, "$(GO_BUILD)", "$(BOM) -write", "sha256sum")
 }
 
-// What builds and checks is named by what nobody can move: actions by commit, tools by go.sum.
+// Actions are named by commit, and tools by go.sum: nobody can move these. What actions fetch
+// themselves, and what runs them, is not; SECURITY.md says so.
 func TestActionsAndToolsArePinned(t *testing.T) {
 	workflows, err := os.ReadDir(filepath.Join(env.MustRoot(t), ".github", "workflows"))
 	if err != nil || len(workflows) < 2 {
@@ -173,6 +174,7 @@ func TestActionsAndToolsArePinned(t *testing.T) {
 			}
 		}
 	}
+	wants(t, "SECURITY.md", text(t, "SECURITY.md"), "`golang`", "`moby/buildkit`", "scanner", "`ubuntu-latest`")
 	made := text(t, "Makefile")
 	if loose := regexp.MustCompile(`go (install|run|get|tool) .*|@latest|curl .*|wget .*`).FindString(made); loose != "" {
 		t.Errorf("make fetches %q", loose)
