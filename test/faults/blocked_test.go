@@ -15,7 +15,7 @@ import (
 // Records that cannot be written, such as those of a namespace that is being deleted, do
 // not keep others in the journal.
 func TestWhatCannotBeWrittenBlocksNothingElse(t *testing.T) {
-	const blocked = 60 // more than are drained at a time
+	const blocked = 100 // more than are drained at a time
 	w, weather := newStormyWorld(t, 1)
 	good, home := w.openMarket("good", "770004"), w.namespace
 	w.namespace = env.Namespace(t, w.api)
