@@ -248,7 +248,7 @@ func TestSlowChannelHoldsUpNoOther(t *testing.T) {
 				var refused atomic.Int64
 				sending.Go(func() { send("sick", 20*time.Millisecond, func(fact, result) {}) })
 				sending.Go(func() {
-					send("well", 10*time.Millisecond, func(f fact, r result) {
+					send("well", 10*time.Millisecond, func(_ fact, r result) {
 						if r.err != nil {
 							refused.Add(1)
 						}
