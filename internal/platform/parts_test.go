@@ -124,7 +124,7 @@ func TestFewAnswersAreDecodedAtATime(t *testing.T) {
 
 // largeBody is a body that is large, and whose rest does not come before its call ends.
 type largeBody struct {
-	ctx   context.Context //nolint:containedctx // as the network's
+	ctx   context.Context
 	begun int
 	asked *atomic.Int64
 }
