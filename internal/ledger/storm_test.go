@@ -428,6 +428,7 @@ func TestFullJournalIsPassed(t *testing.T) {
 			t.Error("it was written past a backlog, in a crowd")
 		}
 		time.Sleep(time.Second)
+		synctest.Wait()
 		d.refuse = func(object) error { return context.DeadlineExceeded }
 		r := d.settle(t.Context(), d.enter(t.Context(), factOf("a", "away")))
 		if r.err == nil || !strings.Contains(r.err.Error(), "the journal would take longer than 1ms to drain") {
