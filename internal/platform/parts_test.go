@@ -20,8 +20,8 @@ import (
 const (
 	maxAnswerParts = 200_000
 	largeAnswer    = 1 << 20
-	maxLarge       = 2
-	maxDecoding    = 2
+	maxLarge       = 3
+	maxDecoding    = 3
 )
 
 func TestParts(t *testing.T) {
@@ -111,8 +111,8 @@ func TestFewAnswersAreDecodedAtATime(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		if within.Load() != maxDecoding/2 {
-			t.Errorf("%d are decoded at a time, want %d", within.Load(), maxDecoding/2)
+		if within.Load() != (maxDecoding+1)/2 {
+			t.Errorf("%d are decoded at a time, want %d", within.Load(), (maxDecoding+1)/2)
 		}
 		close(release)
 		group.Wait()

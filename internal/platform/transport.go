@@ -31,10 +31,10 @@ const (
 	maxAnswerParts = 200_000
 	// largeAnswer is more than any platform is known to send. Of those that are no smaller maxLarge
 	// are read at a time, and of any size maxDecoding are decoded at a time, for all accounts
-	// together: whoever answers may want to fill memory, with 70 MiB for each.
+	// together, two of these for one: whoever answers may want to fill memory, with 70 MiB for each.
 	largeAnswer = 1 << 20
-	maxLarge    = 2
-	maxDecoding = 2
+	maxLarge    = 3
+	maxDecoding = 3
 	// callTimeout bounds one call, the wait for its turn not counted.
 	callTimeout = 15 * time.Second
 	// maxTurnWait is how long a call waits for its turn before it is told to come back,
