@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -123,7 +124,14 @@ func TestLargeUnprovenPushesAreRefused(t *testing.T) {
 func TestUnprovenPushesWriteOnlySoMuch(t *testing.T) {
 	b := open(t, "fliggy")
 	b.account.MaxUnknown = 1000
-	b.seeing(t, b.api)
+	b.Ledger = ledger.New((&switched{}).client(t), b.api, nil)
+	at := time.Now()
+	b.SetNow(func() time.Time { return at }) // however slow the machine is
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = b.Start(ctx) })
+	defer func() { cancel(); running.Wait() }()
+	b.sees()
 	large := push(strings.Repeat("x", 20<<10))
 	record := func(unproven bool, i int) (platform.Outcome, error) {
 		large.Unproven = unproven
