@@ -93,18 +93,21 @@ func sceneText(secret string, query url.Values, without string, body []byte) []b
 // ambiguous: the text that is signed joins parameters by ampersands and escapes none, so that one
 // with an ampersand in it would give the text of several others. And since the sign is no HMAC,
 // whoever has one, however old, can make that of a longer text, which has bytes between the two
-// that no text has (the hash's padding). What could hide either is refused.
+// that no text has (the hash's padding). What could hide either is refused. Our own token alone may have
+// an ampersand: it stands after the timestamp, and what is cut out of it is no body.
 func ambiguous(query url.Values) bool {
-	strange := func(text string) bool {
-		return !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return r == '&' || !unicode.IsPrint(r) })
-	}
+	strange := func(text string) bool { return !utf8.ValidString(text) || strings.ContainsFunc(text, unprintable) }
+	several := func(text string) bool { return strings.Contains(text, "&") }
 	for key, values := range query {
-		if key == "" || key == paramBody || strange(key) || strings.Contains(key, "=") || slices.ContainsFunc(values, strange) {
+		if key == "" || key == paramBody || strange(key) || strings.ContainsAny(key, "&=") || slices.ContainsFunc(values, strange) ||
+			key != paramToken && slices.ContainsFunc(values, several) {
 			return true
 		}
 	}
 	return false
 }
+
+func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
 // sceneSign is x-life-sign: lower-case hex of SHA-256 (documented), no HMAC.
 func sceneSign(text []byte) string {

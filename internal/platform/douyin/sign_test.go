@@ -362,6 +362,8 @@ func TestVerifyScene(t *testing.T) {
 		"not to be printed":      {signedAfter(func(p *platform.Push) { p.Query.Set("a", "\x00") }), legacy, platform.ErrForged},
 		"no text":                {signedAfter(func(p *platform.Push) { p.Query.Set("a", "\x80") }), legacy, platform.ErrForged},
 		"a shop's own":           {signedAfter(func(p *platform.Push) { p.Query.Set("店 id", "a=b/c?广州") }), nil, nil},
+		"several in our token":   {signedAfter(func(p *platform.Push) { p.Query.Set("token", "t&k") }), nil, nil},
+		"strange in our token":   {signedAfter(func(p *platform.Push) { p.Query.Set("token", "t\x80\x00") }), legacy, platform.ErrForged},
 		"our token, signed":      {signedAfter(func(p *platform.Push) { p.Query.Set("token", "t") }), nil, nil},
 		"our token, unsigned":    {altered(func(p *platform.Push) { p.Query.Set("token", "t") }), nil, nil},
 		"another's client_key":   {signedAfter(func(p *platform.Push) { p.Query.Set("client_key", "awother") }), nil, platform.ErrOtherAccount},
