@@ -25,10 +25,9 @@ const (
 	// further one: whoever is slower is cut off, and has kept room for no longer than that.
 	firstUnit = 2 * time.Second
 	nextUnit  = time.Second / 2
-	// maxDecoding is how many bodies of a platform, or of a Channel, are decoded at a time; of all
-	// twice as many. It
-	// takes the processor alone, so more at a time would be no sooner done; but what a body decodes
-	// to may take fifty times its room, before anybody knows who sent it.
+	// maxDecoding is how many bodies of a platform, or of a Channel, are decoded at a time; of all twice
+	// as many. It takes the processor alone, so more at a time would be no sooner done; but what a body
+	// decodes to may take fifty times its room, before anybody knows who sent it.
 	maxDecoding = 4
 	// maxParts bounds what is in a body, by platform.Parts: the densest sample of a platform would
 	// have 15,000 in 256 KiB.

@@ -16,10 +16,9 @@ const (
 	// maxWrites is how many objects of a Channel are written at a time, each over a connection of its
 	// own: more would only queue in the API server, where they cannot be grouped any more. Of all
 	// Channels it is twice as many at the most, so that one whose writes take long, or hang, leaves
-	// slots to the others. It is more than the
-	// connections that a busy platform mostly has: where each push has a slot, none stands in line
-	// while the API server pauses for a moment, and none goes to the journal for that. Of connections
-	// that idle, client-go keeps 25.
+	// slots to the others. It is more than the connections that a busy platform mostly has: where each
+	// push has a slot, none stands in line while the API server pauses for a moment, and none goes to
+	// the journal for that. Of connections that idle, client-go keeps 25.
 	maxWrites = 40
 	// maxGroup is how many facts go out in one write, and maxGroupWeight how much they may
 	// weigh together: a write must stay far below what etcd takes. Changes of a product come

@@ -12,8 +12,9 @@ import (
 // the API server has it.
 const annotationSealed = v1alpha1.GroupName + "/sealed-bytes"
 
-// leastSealed is from how many bytes on that is noted: of less it is not worth its memory.
-const leastSealed = 4 << 10
+// leastSealed is from how many bytes on that is noted: of less it is not worth its memory. mostSealed is
+// more than any object has: whoever may change an object may write the annotation, too.
+const leastSealed, mostSealed = 4 << 10, 2 << 20
 
 // NoteSealed notes on a copy in the cache how many bytes of sealed bodies are dropped from it: whoever
 // bounds what unproven pushes have written must know what an object weighs. A copy from which they
@@ -36,5 +37,5 @@ func Sealed(o metav1.Object) int {
 	if err != nil || bytes < 0 {
 		return 0
 	}
-	return bytes
+	return min(bytes, mostSealed)
 }

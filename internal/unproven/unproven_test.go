@@ -50,6 +50,9 @@ func TestWhatIsDroppedIsNoted(t *testing.T) {
 	if NoteSealed(o, 0); Sealed(o) != leastSealed {
 		t.Errorf("%d bytes", Sealed(o))
 	}
+	if o.Annotations[annotationSealed] = "9223372036854775807"; Sealed(o) != mostSealed {
+		t.Errorf("%d bytes", Sealed(o))
+	}
 	for _, odd := range []string{"-1", "many"} {
 		if o.Annotations[annotationSealed] = odd; Sealed(o) != 0 {
 			t.Errorf("%s is %d", odd, Sealed(o))
