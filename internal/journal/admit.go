@@ -39,11 +39,12 @@ func (j *Journal) UseOf(group string) Use {
 }
 
 // Usable reports whether the journal takes records now, as far as is known without asking about one:
-// it has neither failed nor refuses Puts for a while since it did.
+// it has neither failed nor refuses Puts for a while since it did, and its disk does not hang (a write
+// that has been under way for a second).
 func (j *Journal) Usable() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.usable() == nil && !j.holds()
+	return j.usable() == nil && !j.holds() && !j.hangs()
 }
 
 // MaxBytes bounds the Bytes of all.

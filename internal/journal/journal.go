@@ -48,6 +48,8 @@ const (
 	// After a failure the file is opened again at once; Puts, and after failures in a row the
 	// opening too, wait this long, twice as long each time.
 	firstRetry, lastRetry = time.Second, 30 * time.Second
+	// hangsAfter is how long one write to the disk may take before the disk counts as one that hangs.
+	hangsAfter = time.Second
 )
 
 // Options say where a journal is and how much it may hold.
@@ -58,6 +60,8 @@ type Options struct {
 	MaxBytes int64
 	// Now gives the times of records; time.Now if it is nil. No order depends on it.
 	Now func() time.Time
+	// Hold, if it is set, is called before each change of the file: with it a test's disk hangs.
+	Hold func()
 
 	// What follows is for tests; 0 is what there is otherwise.
 	firstRetry   time.Duration
@@ -81,6 +85,7 @@ type Journal struct {
 	cause    error     // why it failed last
 	failures int       // in a row
 	held     time.Time // until when Puts are refused
+	begun    time.Time // when the write began that is under way; zero if none is
 	index    *index
 	torn     bool
 	// What Admit was given; nil without it.
@@ -195,6 +200,9 @@ func (j *Journal) usable() error {
 
 // holds reports whether Puts are refused, since the disk failed a moment ago.
 func (j *Journal) holds() bool { return time.Now().Before(j.held) }
+
+// hangs reports whether what is being written has been under way for too long.
+func (j *Journal) hangs() bool { return !j.begun.IsZero() && time.Since(j.begun) > hangsAfter }
 
 // use takes a file that has just been opened.
 func (j *Journal) use(opened *opened) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"go.etcd.io/bbolt"
 )
@@ -185,10 +186,16 @@ func (j *Journal) next() (batch []*write, more bool) {
 	if len(batch) > batchSize {
 		batch, j.queue = batch[:batchSize], slices.Clone(batch[batchSize:])
 	}
+	if len(batch) > 0 {
+		j.begun = time.Now()
+	}
 	return batch, j.db == nil && !j.closed
 }
 
 func (j *Journal) commit(db *bbolt.DB, batch []*write) {
+	if j.options.Hold != nil {
+		j.options.Hold()
+	}
 	err := db.Update(func(tx *bbolt.Tx) error {
 		for _, w := range batch {
 			if err := w.file(tx); err != nil {
@@ -203,6 +210,7 @@ func (j *Journal) commit(db *bbolt.DB, batch []*write) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.begun = time.Time{}
 	for _, w := range batch {
 		if err == nil {
 			w.memory(j.index)

@@ -12,7 +12,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	ac "github.com/laidoulaile/channel-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/apierror"
 	"github.com/laidoulaile/channel-operator/internal/journal"
 	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
@@ -48,6 +48,9 @@ func newAsides() *asides {
 	}
 	return &asides{replica: sealing.Cut(cmp.Or(host, "unknown"), maxReplica), trouble: map[types.NamespacedName]string{}}
 }
+
+// errNoChannel is why nothing can show what is set aside: an event in the namespace says it.
+var errNoChannel = errors.New("the Channel is not there")
 
 // aside is what is set aside of one Channel.
 type aside struct {
@@ -85,8 +88,11 @@ func (l *Ledger) lookAside(ctx context.Context) {
 			asked[name] = before
 		}
 	}
-	for name := range ofChannels {
-		l.asides.log(ctx, name, errors.New("the Channel is not there"))
+	for name, of := range ofChannels {
+		if l.asides.log(ctx, name, errNoChannel) {
+			gone := v1alpha1.Channel{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name}}
+			l.tell(&gone, of.entry, "make the Channel again, with the same name, if it matters")
+		}
 	}
 	l.asides.asked = asked
 }
@@ -109,11 +115,18 @@ func (l *Ledger) showAside(ctx context.Context, channel *v1alpha1.Channel, of *a
 		return nil
 	}
 	err := l.api.Status().Apply(ctx, configuration, client.FieldOwner(asideOwner+l.asides.replica), client.ForceOwnership)
-	if err == nil && shown == nil && l.Events != nil {
-		l.Events.Eventf(channel, nil, corev1.EventTypeWarning, v1alpha1.EventPushSetAside, "Record",
-			"%d pushes that were acknowledged cannot be recorded, and are set aside in the journal of %s: see status.setAside", due.Records, due.Replica)
+	if err == nil && shown == nil {
+		l.tell(channel, *due, "see status.setAside")
 	}
 	return client.IgnoreNotFound(err) // it is not there at the next look
+}
+
+// tell whoever watches a Channel, or its namespace if the Channel is gone.
+func (l *Ledger) tell(channel *v1alpha1.Channel, due v1alpha1.ChannelSetAside, next string) {
+	if l.Events != nil {
+		l.Events.Eventf(channel, nil, corev1.EventTypeWarning, v1alpha1.EventPushSetAside, "Record",
+			"%d pushes that were acknowledged cannot be recorded, and are set aside in the journal of %s: %s", due.Records, due.Replica, next)
+	}
 }
 
 func entryOf(entry v1alpha1.ChannelSetAside) *ac.ChannelSetAsideApplyConfiguration {
@@ -137,16 +150,20 @@ func (l *Ledger) tryAgain(ctx context.Context, asked string, of *aside) bool {
 	return true
 }
 
-// log says once what keeps a Channel, or all, from showing what they should.
-func (a *asides) log(ctx context.Context, name types.NamespacedName, err error) {
+// log says once what keeps a Channel, or all, from showing what they should. It reports
+// whether it said it.
+func (a *asides) log(ctx context.Context, name types.NamespacedName, err error) (said bool) {
 	if err == nil {
 		delete(a.trouble, name)
-		return
+		return false
 	}
-	if why := err.Error(); a.trouble[name] != why {
-		a.trouble[name] = why
-		ctrl.LoggerFrom(ctx).Info("what is set aside in the journal cannot be shown on its Channel", "channel", name, "why", why)
+	why := err.Error()
+	if a.trouble[name] == why {
+		return false
 	}
+	a.trouble[name] = why
+	ctrl.LoggerFrom(ctx).Info("what is set aside in the journal cannot be shown on its Channel", "channel", name, "why", err)
+	return true
 }
 
 // asidesOf sorts what is set aside by Channels. The oldest records come first, so that what
@@ -207,47 +224,7 @@ func nameOf(journaled string) (channel types.NamespacedName, subject string, ok 
 }
 
 // reasonOf is why a record is refused.
-func reasonOf(err error) string {
-	status, ok := errors.AsType[*apierrors.StatusError](err)
-	if !ok {
-		return sealing.Excerpt(err.Error(), maxAsideReason)
-	}
-	said := status.Status()
-	reasons := reasonsOf(said.Details)
-	if len(reasons) == 0 {
-		reasons = []string{sealing.Excerpt(said.Message, maxAsideReason)}
-	}
-	return sealing.Cut(cmp.Or(string(said.Reason), "Refused")+": "+strings.Join(reasons, "; "), maxAsideReason)
-}
-
-// noField is the field of what validation has to say of no field, such as that there are
-// rules which it did not check.
-const noField = "<nil>"
-
-// reasonsOf are the causes of a refusal. Validation quotes the values that it refuses; so of
-// what it says only the fields and the kinds of their errors are taken.
-func reasonsOf(details *metav1.StatusDetails) []string {
-	if details == nil {
-		return nil
-	}
-	var reasons []string
-	for _, cause := range details.Causes {
-		reason := cause.Field + ": " + string(cause.Type)
-		switch cause.Field {
-		case noField:
-			reason = "the object: " + string(cause.Type)
-			if len(details.Causes) > 1 {
-				continue
-			}
-		case "": // an admission policy, which names itself
-			reason = sealing.Excerpt(cause.Message, maxAsideReason)
-		}
-		if !slices.Contains(reasons, reason) {
-			reasons = append(reasons, reason)
-		}
-	}
-	return reasons
-}
+func reasonOf(err error) string { return apierror.Reason(err, maxAsideReason) }
 
 func seqsOf(records []journal.Aside) []uint64 {
 	seqs := make([]uint64, 0, len(records))

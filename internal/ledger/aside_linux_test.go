@@ -220,6 +220,9 @@ func TestWhatIsSetAsideIsShownAndTriedAgain(t *testing.T) {
 	if raw, err := json.Marshal(b.channel()); err != nil || strings.Contains(string(raw), "NoSuchKind") || strings.Contains(string(raw), planted) {
 		t.Errorf("%v: the Channel shows what was pushed: %s", err, raw)
 	}
+	if r.logged("set aside in the journal until") == 0 || r.logged("NoSuchKind") > 0 {
+		t.Error("the log does not tell of it, or shows what was pushed")
+	}
 	if wide := b.table(t)["Set Aside"]; wide != "3" {
 		t.Errorf("column SET ASIDE: %q", wide)
 	}
@@ -341,7 +344,8 @@ func TestNextProcessTakesBackWhatTheLastOneShowed(t *testing.T) {
 	}
 }
 
-// A Channel that is not there is logged once, and shows what it should when it is.
+// Of a Channel that is not there one log line and one event tell, and it shows what it should
+// when it is.
 func TestWhatIsSetAsideOfAChannelThatIsGone(t *testing.T) {
 	b := open(t, "fliggy")
 	r := b.replica(t, "channel-operator-0")
@@ -350,6 +354,12 @@ func TestWhatIsSetAsideOfAChannelThatIsGone(t *testing.T) {
 	r.looked(5)
 	if n := r.logged("the Channel is not there"); n != 1 || r.journal.Stats().Asides != 1 {
 		t.Errorf("logged %d times; %+v", n, r.journal.Stats())
+	}
+	if n := len(r.events.Events); n != 1 {
+		t.Fatalf("%d events, want 1", n)
+	}
+	if event := <-r.events.Events; !strings.Contains(event, "Warning PushSetAside") || !strings.Contains(event, "make the Channel again") {
+		t.Errorf("the event says %q", event)
 	}
 	b.createChannel()
 	b.shows(map[string]int32{"channel-operator-0": 1})

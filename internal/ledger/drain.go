@@ -24,9 +24,11 @@ const (
 	// maxDrainers is how many objects are drained at a time, and minDrainers how many are however much
 	// is on its way into the journal. One Channel alone has half of these.
 	maxDrainers, minDrainers = 3 * maxWrites, 8
-	// lookPause is after how long at the least it is looked what has come meanwhile, and lookShare how
-	// much of the time that takes: a list of a hundred thousand objects is not made for each.
-	lookPause, lookShare = 100 * time.Millisecond, 20
+	// lookPause is after how long at the least it is looked what has come meanwhile, where there is more
+	// to do, and lookShare how much of the time looking takes at the most, always: a list of a hundred
+	// thousand objects is not made for each. mostLookPause bounds that: a look may have taken long because
+	// the process stood still.
+	lookPause, lookShare, mostLookPause = 100 * time.Millisecond, 20, 2 * time.Second
 	// firstDrainRetry and lastDrainRetry bound the pause when the API server fails.
 	firstDrainRetry, lastDrainRetry = 250 * time.Millisecond, 5 * time.Second
 )
@@ -34,18 +36,20 @@ const (
 // drain writes what the journal keeps on its objects, until the context ends. What was set
 // aside is tried once more at each start: what stood in its way may be mended. A failure of the
 // API server itself is a pause for all; what fails for one object's own sake is a pause for
-// that object. Where that is in doubt it is the object's, until several fail in a row.
+// that object. Where that is in doubt it is the object's, until several of a Channel fail in a row: then
+// it is that Channel's.
 func (l *Ledger) drain(ctx context.Context) {
 	l.restore(ctx)
+	var looked looked
 	for pause := firstDrainRetry; ; {
-		err := l.drainSome(ctx)
+		err := l.drainSome(ctx, &looked)
 		again := make(<-chan time.Time) // never
 		switch {
 		case err == nil:
 			pause = firstDrainRetry
 			again = l.stuck.next()
 		case ctx.Err() == nil:
-			ctrl.LoggerFrom(ctx).Info("what the journal keeps cannot be written yet: trying again", "in", pause.String(), "why", err.Error(),
+			ctrl.LoggerFrom(ctx).Info("what the journal keeps cannot be written yet: trying again", "in", pause.String(), "why", err,
 				"records", l.journal.Stats().Records)
 		}
 		l.admission.rate.rest()
@@ -71,13 +75,12 @@ func (l *Ledger) restore(ctx context.Context) {
 
 // drainSome writes what waits, one object of each Channel after the other, until nothing is due any
 // more. What has come meanwhile does not wait for all that was there, nor for an object whose write
-// hangs. It ends when the API server fails; what fails for one object's own sake holds up no other.
-// Where several fail in doubt no more are begun, and those under way tell: they may be other
-// Channels', and take longer to be written than to be refused.
-func (l *Ledger) drainSome(ctx context.Context) error {
+// hangs. It ends when the API server fails; what fails for one object's own sake, or it may be, holds up
+// no other, nor another Channel.
+func (l *Ledger) drainSome(ctx context.Context, looked *looked) error {
 	group, together := errgroup.WithContext(ctx)
 	work := &drainWork{ended: make(chan string, maxDrainers), under: map[string]bool{}, of: map[string]int{}}
-	fails := func() bool { return together.Err() != nil || l.stuck.severalInDoubt() }
+	fails := func() bool { return together.Err() != nil }
 	begin := func(name string) {
 		work.begin(name)
 		group.Go(func() error {
@@ -86,24 +89,48 @@ func (l *Ledger) drainSome(ctx context.Context) error {
 		})
 	}
 	for !fails() {
-		start := time.Now()
-		due := slices.DeleteFunc(l.stuck.due(l.journal.Objects()), func(name string) bool { return work.under[name] })
+		if pause := looked.pause(); pause > 0 {
+			l.admission.rate.rest() // all was done, or it would be time to look
+			sleep(together, pause)
+		}
+		looked.begin()
+		due := slices.DeleteFunc(l.stuck.due(l.objects()), func(name string) bool { return work.under[name] })
+		looked.end()
 		if len(due)+len(work.under) == 0 {
 			break
 		}
-		next := time.NewTimer(max(lookPause, lookShare*time.Since(start)))
+		next := time.NewTimer(max(lookPause, looked.pause()))
 		if len(due) > 0 {
 			l.admission.rate.begin()
 		} else {
 			l.admission.rate.rest() // all there is to do is to wait for what hangs
 		}
-		work.beginDue(inTurns(due), l.drainers, begin, fails, next.C)
+		work.beginDue(inTurns(due), l.drainers, l.stuck.allows, begin, fails, next.C)
 		next.Stop()
 	}
-	if err := group.Wait(); err != nil {
-		return err
+	return group.Wait()
+}
+
+// looked is when it was last looked what waits, and how long that took.
+type looked struct {
+	at   time.Time
+	took time.Duration
+}
+
+func (l *looked) begin() { l.at = time.Now() }
+func (l *looked) end()   { l.took = time.Since(l.at) }
+
+// pause is how long not to look again.
+func (l *looked) pause() time.Duration {
+	return time.Until(l.at.Add(min(lookShare*l.took, mostLookPause)))
+}
+
+// sleep waits, but no longer than the context lasts.
+func sleep(ctx context.Context, pause time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(pause):
 	}
-	return l.stuck.verdict() // now that all have been heard
 }
 
 // drainWork is what is being drained.
@@ -127,9 +154,9 @@ func (w *drainWork) end(name string) {
 	}
 }
 
-// beginDue begins objects, as there is room for their Channels, until it is time to look again, or the
-// API server fails.
-func (w *drainWork) beginDue(names []string, room func() int, begin func(name string), fails func() bool, next <-chan time.Time) {
+// beginDue begins objects, as there is room for their Channels and these are allowed, until it is time to
+// look again, or the API server fails.
+func (w *drainWork) beginDue(names []string, room func() int, allows func(channel string, under int) bool, begin func(name string), fails func() bool, next <-chan time.Time) {
 	var channels []string
 	left := map[string][]string{}
 	for _, name := range names {
@@ -142,7 +169,7 @@ func (w *drainWork) beginDue(names []string, room func() int, begin func(name st
 	for waiting := len(names); waiting+len(w.under) > 0 && !fails(); {
 		begun := false
 		for _, channel := range channels {
-			if len(left[channel]) > 0 && fair.Allows(1, int64(w.of[channel]), int64(room()-len(w.under))) {
+			if len(left[channel]) > 0 && fair.Allows(1, int64(w.of[channel]), int64(room()-len(w.under))) && allows(channel, w.of[channel]) {
 				begin(left[channel][0])
 				left[channel], begun = left[channel][1:], true
 				waiting--
@@ -215,7 +242,7 @@ func (l *Ledger) drainOne(ctx context.Context, name string) error {
 	case faultOf(err) == ofServer:
 		return err
 	case faultOf(err) == inDoubt:
-		l.stuck.doubt(name, err)
+		l.stuck.doubt(name)
 	}
 	l.stuck.hold(ctx, name, records, err)
 	return nil

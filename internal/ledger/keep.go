@@ -17,6 +17,9 @@ const (
 	lineBudget = 100 * time.Millisecond
 	// commitBudget is how long a write may take before its facts are kept in the journal.
 	commitBudget = 2 * time.Second
+	// diskBudget is how long the journal may take with a fact before that goes to the API server as
+	// well: a disk may hang.
+	diskBudget = time.Second
 )
 
 // maxBacklog is how many records of a Channel the journal may keep while others of it still
@@ -40,12 +43,8 @@ func (l *Ledger) behind(o object) bool {
 // the journal, from where it is written later. What the API server will never take is not kept.
 // What it refuses otherwise may pass: a namespace that comes back, a right that is given again.
 func (l *Ledger) settle(ctx context.Context, w *waiting) result {
-	if w.done == nil { // it is in no line
-		kept := l.keep(ctx, w.fact, errBehind)
-		if kept.err == nil || l.lines.ahead(w.fact.Object) > l.patience(w.fact.Object) {
-			return kept
-		}
-		return l.pass(ctx, l.lines.join(ctx, w.fact), kept)
+	if w.done == nil {
+		return l.keepOrPass(ctx, w, false)
 	}
 	line, commit := time.NewTimer(time.Until(w.at.Add(lineBudget))), time.NewTimer(time.Until(w.at.Add(commitBudget)))
 	defer line.Stop()
@@ -59,10 +58,10 @@ func (l *Ledger) settle(ctx context.Context, w *waiting) result {
 			return l.keep(ctx, w.fact, r.err)
 		case <-line.C:
 			if l.journal.Usable() && l.lines.leave(w) { // else it is better off here
-				return l.keepOrPass(ctx, w, true)
+				return l.keepOrPass(ctx, w, false)
 			}
 		case <-commit.C:
-			return l.keepOrPass(ctx, w, l.lines.leave(w))
+			return l.keepOrPass(ctx, w, !l.journal.Usable() || !l.lines.leave(w))
 		case <-ctx.Done():
 			l.lines.leave(w)
 			return result{platform.OutcomeRetry, fmt.Errorf("record %s: %w", w.fact.Object, ctx.Err())}
@@ -70,17 +69,73 @@ func (l *Ledger) settle(ctx context.Context, w *waiting) result {
 	}
 }
 
-// keepOrPass keeps a fact that waited for too long. If the journal does not take it, it goes on waiting:
-// in line again if it has left that, else for the write that it is in.
-func (l *Ledger) keepOrPass(ctx context.Context, w *waiting, left bool) result {
-	kept := l.keep(ctx, w.fact, errBehind)
-	if kept.err == nil {
-		return kept
+// keepOrPass keeps a fact that waited for too long, or would. If the journal does not take it, it goes
+// on waiting: where it stands or is being written (stands), else in line. If the journal takes it too slowly it
+// does both. Then it may be on its object and in the journal, and is a duplicate when that is drained.
+func (l *Ledger) keepOrPass(ctx context.Context, w *waiting, stands bool) result {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop() // what still waits for the disk is taken back
+	kept, slow := l.keeps(ctx, w.fact), time.NewTimer(l.patienceWithDisk())
+	defer slow.Stop()
+	for {
+		var written <-chan result
+		if stands {
+			written = w.done
+		}
+		select {
+		case r := <-kept:
+			if r.err == nil {
+				l.lines.leave(w)
+				return r
+			}
+			if !stands && !l.mayStand(w) {
+				return r
+			}
+			if !stands {
+				w = l.lines.join(ctx, w.fact)
+			}
+			return l.pass(ctx, w, r)
+		case r := <-written:
+			if r.err == nil || forGood(r.err) {
+				return r
+			}
+			return <-kept // which ends with the context
+		case <-slow.C:
+			switch {
+			case stands:
+			case l.mayStand(w):
+				w, stands = l.lines.join(ctx, w.fact), true
+			default:
+				slow.Reset(lineBudget) // it may soon
+			}
+		}
 	}
-	if left {
-		w = l.lines.join(ctx, w.fact)
+}
+
+// keeps puts a fact into the journal, and gives what came of it when the disk has answered, or the
+// context ends.
+func (l *Ledger) keeps(ctx context.Context, f fact) <-chan result {
+	kept := make(chan result, 1)
+	go func() {
+		r := result{platform.OutcomeRetry, errPanic} // which leaves it so
+		_ = l.lines.safely(ctx, &f.Object, func() error { r = l.keep(ctx, f, errBehind); return nil })
+		kept <- r
+	}()
+	return kept
+}
+
+// patienceWithDisk is how long the journal may take with a fact; nothing, if its disk hangs already.
+func (l *Ledger) patienceWithDisk() time.Duration {
+	if l.journal.Usable() {
+		return diskBudget
 	}
-	return l.pass(ctx, w, kept)
+	return 0
+}
+
+// mayStand reports whether a fact that the journal does not take may stand in line. One that stood
+// there before may.
+func (l *Ledger) mayStand(w *waiting) bool {
+	return w.done != nil || l.lines.ahead(w.fact.Object) <= l.patience(w.fact.Object)
 }
 
 // pass waits for what the journal does not take to be written, as long as there is time: the API server
@@ -94,7 +149,10 @@ func (l *Ledger) pass(ctx context.Context, w *waiting, kept result) result {
 
 // patience is how long a fact that the journal did not take may have to stand in line: as long as a
 // write may take. Behind a backlog of its own Channel it is no longer than where the journal takes
-// facts: those that pass would keep the drain waiting.
+// facts: those that pass would keep the drain waiting, which is what makes room in the journal. So it
+// is with a hot object: what stands in its line is then mostly what the journal keeps of it, the older.
+// If that is written in so short a time the push goes out behind it; to wait for longer would be to
+// overtake the rest of it.
 func (l *Ledger) patience(o object) time.Duration {
 	if l.behind(o) {
 		return lineBudget

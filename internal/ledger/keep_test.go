@@ -30,6 +30,7 @@ type kept struct {
 	dir     string
 	journal *journal.Journal
 	stop    func()
+	hold    func()        // before each change of the journal's file
 	cache   client.Reader // the API server itself, if nil
 }
 
@@ -44,7 +45,7 @@ func keep(t *testing.T, channel string) *kept {
 func (k *kept) start(t *testing.T) {
 	t.Helper()
 	var err error
-	if k.journal, err = journal.Open(journal.Options{Dir: k.dir}); err != nil {
+	if k.journal, err = journal.Open(journal.Options{Dir: k.dir, Hold: k.hold}); err != nil {
 		t.Fatal(err)
 	}
 	cache := k.cache
@@ -152,6 +153,33 @@ func TestPushesAreKeptWhileTheAPIServerHangs(t *testing.T) {
 	k.empties()
 	if n := len(k.order("fliggy-3").Spec.Notifications); n != len(took) {
 		t.Errorf("%d notifications, want %d", n, len(took))
+	}
+}
+
+// A push whose write takes long, and whose record hangs in the journal's disk: it is acknowledged when
+// it is on its object, and when the disk answers at last, what it has kept is there already.
+func TestRecordOfADiskThatHungIsADuplicate(t *testing.T) {
+	k := keep(t, "fliggy")
+	k.stop()
+	var disk sync.Mutex
+	k.hold = func() { disk.Lock(); disk.Unlock() } //nolint:staticcheck // it waits
+	k.start(t)
+	k.server.away.Store(true)
+	k.record(push("x"), told("0", "m-1"))
+	k.server.away.Store(false)
+	k.empties() // now it drains, and has nothing to do
+	disk.Lock()
+	k.server.gate.Lock()
+	time.AfterFunc(2500*time.Millisecond, k.server.gate.Unlock)
+	if got := k.record(push("x"), told("1", "m-1")); got != platform.OutcomeRecorded {
+		t.Error(got)
+	}
+	before, writes := k.order("fliggy-1"), k.server.writes.Load()
+	disk.Unlock()
+	k.eventually(func() bool { return k.server.writes.Load() > writes }) // it is drained
+	k.empties()
+	if after := k.order("fliggy-1"); len(after.Spec.Notifications) != 1 || after.Generation != before.Generation || k.journal.Stats().Asides > 0 {
+		t.Errorf("notifications %+v", after.Spec.Notifications)
 	}
 }
 

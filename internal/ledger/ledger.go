@@ -50,6 +50,7 @@ type Ledger struct {
 	// inHand are the pushes that are on their way to the journal.
 	inHand atomic.Int64
 	// What follows is there with a journal only.
+	objects   func() []string // that have records which wait
 	admission *admission
 	stuck     *stuck
 	refusals  *quiet.Lines // of what is set aside: thousands may be, for one reason
@@ -63,6 +64,7 @@ func New(api client.Client, cache client.Reader, kept *journal.Journal) *Ledger 
 	l := &Ledger{api: api, cache: cache, journal: kept, pushed: newLastPush(api), asides: newAsides(), unknown: newUnknown(), lookEvery: lookEvery, now: time.Now}
 	l.lines = newLines(l.write)
 	if kept != nil {
+		l.objects = kept.Objects
 		l.admission, l.stuck, l.refusals = newAdmission(kept.MaxBytes()), newStuck(), quiet.New(time.Second, 10)
 		kept.Admit(channelOf, l.admission.admits)
 	}

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -46,7 +47,10 @@ type lines struct {
 	standing map[object][]*waiting
 	// queued are the objects that wait for a slot, by Channel; never zero.
 	queued map[channel]int
-	pace   time.Duration // what a write takes, as a mean in which the last count most
+	// pace is what a write takes, as a mean in which the last count most; paces is the same of each
+	// Channel. What another's writes take is no reason not to stand in an object's line.
+	pace  time.Duration
+	paces map[channel]time.Duration
 }
 
 // waiting is a fact in line.
@@ -58,7 +62,7 @@ type waiting struct {
 }
 
 func newLines(write func(context.Context, []fact) []result) *lines {
-	return &lines{write: write, slots: fair.NewSlots[channel](2 * maxWrites), panics: quiet.New(time.Second, 10), standing: map[object][]*waiting{}, queued: map[channel]int{}}
+	return &lines{write: write, slots: fair.NewSlots[channel](2 * maxWrites), panics: quiet.New(time.Second, 10), standing: map[object][]*waiting{}, queued: map[channel]int{}, paces: map[channel]time.Duration{}}
 }
 
 // join puts a fact in line.
@@ -103,7 +107,7 @@ func (l *lines) ahead(o object) time.Duration {
 	defer l.mu.Unlock()
 	wait := time.Duration(l.before(o.channel())) * l.pace / maxWrites
 	if line, busy := l.standing[o]; busy {
-		wait += time.Duration(1+len(line)/o.group()) * l.pace
+		wait += time.Duration(1+len(line)/o.group()) * cmp.Or(l.paces[o.channel()], l.pace)
 	}
 	return wait
 }
@@ -178,11 +182,12 @@ func (o object) group() int {
 	return maxGroup
 }
 
-// wrote notes how long a write took.
-func (l *lines) wrote(took time.Duration) {
+// wrote notes how long a write of a Channel's took.
+func (l *lines) wrote(c channel, took time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.pace += (took - l.pace) / 16
+	l.paces[c] += (took - l.paces[c]) / 16
 }
 
 func (l *lines) deliver(group []*waiting) {
@@ -194,7 +199,7 @@ func (l *lines) deliver(group []*waiting) {
 	}
 	start := time.Now()
 	results := l.tryWrite(ctx, facts)
-	l.wrote(time.Since(start))
+	l.wrote(facts[0].Object.channel(), time.Since(start))
 	for i, w := range group {
 		w.done <- results[i]
 	}

@@ -300,6 +300,37 @@ func TestHangingChannelLeavesDrainersToOthers(t *testing.T) {
 	})
 }
 
+// Nor does it hold up another when its writes have hung for as long as they may, and are tried again
+// and again: those doubts are about that Channel alone.
+func TestDoubtsOfAChannelAreItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := openDesk(t, 10*time.Millisecond, nil)
+		mended := atomic.Bool{}
+		d.hang(func(o object) bool { return o.Channel == "sick" && !mended.Load() })
+		for i := range 3 * maxDrainers {
+			d.put(factOf("sick", fmt.Sprint(i)))
+		}
+		d.draining()
+		synctest.Wait()
+		start := time.Now()
+		for end := start.Add(5 * writeTimeout); time.Now().Before(end); {
+			f := factOf("well", time.Until(end).String())
+			d.put(f)
+			time.Sleep(lookPause + 50*time.Millisecond)
+			d.mu.Lock()
+			if d.written[f.Object.name()].IsZero() {
+				t.Fatalf("after %s a record waits", time.Since(start))
+			}
+			d.mu.Unlock()
+		}
+		mended.Store(true)
+		time.Sleep(2*writeTimeout + lastDrainRetry)
+		if n := d.journal.Stats().Records; n > 0 {
+			t.Errorf("%d are left", n)
+		}
+	})
+}
+
 // An object whose write hangs keeps no other in the journal, however much of it is there.
 func TestHangingObjectHoldsUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -318,6 +349,38 @@ func TestHangingObjectHoldsUpNoOther(t *testing.T) {
 				t.Errorf("record %d waits", i)
 			}
 			d.mu.Unlock()
+		}
+	})
+}
+
+// To look what waits in the journal takes no more than its share of the time, also where all that was
+// found is written at once and more comes all the time; and where it has rested, it is looked at once.
+func TestLooksTakeNoMoreThanTheirShare(t *testing.T) {
+	const takes = 10 * time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		d := openDesk(t, time.Millisecond, nil)
+		var looking atomic.Int64
+		d.objects = func() []string {
+			time.Sleep(takes) // as with very many that have a pause of their own
+			looking.Add(int64(takes))
+			return d.journal.Objects()
+		}
+		d.draining()
+		begun := time.Now()
+		for i := range 1000 {
+			d.put(factOf("a", fmt.Sprint(i)))
+			time.Sleep(3 * time.Millisecond)
+		}
+		if share := time.Since(begun) / time.Duration(looking.Load()); share < lookShare-2 {
+			t.Errorf("one part in %d of the time was spent with looking", share)
+		}
+		time.Sleep(time.Minute)
+		d.put(factOf("a", "fresh"))
+		time.Sleep(2 * takes)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.written["order/travel/a/fresh"].IsZero() || len(d.written) != 1001 {
+			t.Errorf("%d are written", len(d.written))
 		}
 	})
 }
@@ -422,7 +485,7 @@ func TestFullJournalIsPassed(t *testing.T) {
 		}
 		// But what would stand in line there for long would keep the backlog where it is.
 		crowd := factOf("a", "crowd")
-		d.lines.pace = 2 * lineBudget
+		d.lines.paces[crowd.Object.channel()] = 2 * lineBudget
 		d.lines.join(t.Context(), crowd)
 		if r := d.settle(t.Context(), d.enter(t.Context(), crowd)); r.err == nil {
 			t.Error("it was written past a backlog, in a crowd")

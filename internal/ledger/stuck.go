@@ -9,6 +9,7 @@ import (
 
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/laidoulaile/channel-operator/internal/apierror"
 	"github.com/laidoulaile/channel-operator/internal/journal"
 	"github.com/laidoulaile/channel-operator/internal/quiet"
 )
@@ -17,8 +18,8 @@ const (
 	// firstHold and lastHold bound the pause of one object that the API server does not take.
 	// Where it may be the API server that fails it is no longer than one for all.
 	firstHold, lastHold = 250 * time.Millisecond, time.Minute
-	// severalFail is how many objects must fail in a row, each in doubt, for the API server to
-	// be what fails.
+	// severalFail is how many objects of a Channel must fail in a row, each in doubt, for the Channel to
+	// rest.
 	severalFail = 5
 	// stuckLogEvery is how often it is logged that one object is stuck; of all together it is
 	// once a second, after the first ten.
@@ -36,10 +37,17 @@ type stuck struct {
 
 	mu      sync.Mutex
 	objects map[string]*held
-	// doubted are those that failed in doubt since one was answered otherwise.
+	// ailing are the Channels of which some failed in doubt since one of theirs was answered otherwise.
+	ailing map[string]*ailing
+}
+
+// ailing is one of them. When several of its objects have failed it rests, as a whole, and then one of
+// them at a time tells whether it still ails. Where it is the API server that fails, it is so with each
+// Channel.
+type ailing struct {
 	doubted map[string]bool
-	// lastDoubt is how the last of them failed.
-	lastDoubt error
+	pause   time.Duration // zero until it has rested
+	until   time.Time     // when it has rested
 }
 
 // held is one of them.
@@ -51,17 +59,17 @@ type held struct {
 }
 
 func newStuck() *stuck {
-	return &stuck{lines: quiet.New(time.Second, 10), objects: map[string]*held{}, doubted: map[string]bool{}}
+	return &stuck{lines: quiet.New(time.Second, 10), objects: map[string]*held{}, ailing: map[string]*ailing{}}
 }
 
-// due leaves out the objects whose pause is not over.
+// due leaves out the objects whose pause, or their Channel's, is not over.
 func (s *stuck) due(names []string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
 	return slices.DeleteFunc(names, func(name string) bool {
 		h := s.objects[name]
-		return h != nil && now.Before(h.until)
+		return h != nil && now.Before(h.until) || s.rests(channelOf(name), now)
 	})
 }
 
@@ -70,9 +78,20 @@ func (s *stuck) next() <-chan time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var first time.Time
-	for _, h := range s.objects {
-		if first.IsZero() || h.until.Before(first) {
-			first = h.until
+	now := time.Now()
+	sooner := func(until time.Time) {
+		if !until.IsZero() && (first.IsZero() || until.Before(first)) {
+			first = until
+		}
+	}
+	for name, h := range s.objects {
+		if !s.rests(channelOf(name), now) {
+			sooner(h.until)
+		}
+	}
+	for _, c := range s.ailing {
+		if now.Before(c.until) {
+			sooner(c.until)
 		}
 	}
 	if first.IsZero() {
@@ -81,47 +100,55 @@ func (s *stuck) next() <-chan time.Time {
 	return time.After(max(time.Until(first), firstHold)) // never without a pause
 }
 
+// rests reports whether a Channel rests. The lock is held.
+func (s *stuck) rests(channel string, now time.Time) bool {
+	c := s.ailing[channel]
+	return c != nil && now.Before(c.until)
+}
+
+// allows reports whether one more object of a Channel may be tried while so many of it are.
+func (s *stuck) allows(channel string, tried int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.ailing[channel]
+	return c == nil || !time.Now().Before(c.until) && (c.pause == 0 || tried == 0)
+}
+
 // free forgets an object.
 func (s *stuck) free(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.objects, name)
-	delete(s.doubted, name)
+	if c := s.ailing[channelOf(name)]; c != nil {
+		delete(c.doubted, name)
+	}
 }
 
-// written forgets an object, and all doubts: the API server takes what it is given.
+// written forgets an object, and the doubts about its Channel.
 func (s *stuck) written(name string) {
 	s.free(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	clear(s.doubted)
+	delete(s.ailing, channelOf(name))
 }
 
 // doubt notes an object that failed in doubt.
-func (s *stuck) doubt(name string, why error) {
+func (s *stuck) doubt(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.doubted[name] = true
-	s.lastDoubt = why
-}
-
-// severalInDoubt reports whether so many failed in doubt in a row that it may be the API server.
-func (s *stuck) severalInDoubt() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.doubted) >= severalFail
-}
-
-// verdict is how the API server fails, when several failed in doubt and nothing was written
-// since; nil: it does not.
-func (s *stuck) verdict() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.doubted) < severalFail {
-		return nil
+	c, now := s.ailing[channelOf(name)], time.Now()
+	if c == nil {
+		c = &ailing{doubted: map[string]bool{}}
+		s.ailing[channelOf(name)] = c
 	}
-	clear(s.doubted)
-	return s.lastDoubt
+	if now.Before(c.until) {
+		return // it was begun before
+	}
+	if c.doubted[name] = true; len(c.doubted) >= severalFail || c.pause > 0 {
+		c.pause = min(max(2*c.pause, firstDrainRetry), lastDrainRetry)
+		c.until = now.Add(c.pause)
+		clear(c.doubted)
+	}
 }
 
 // triedFor is how long a record of an object has been tried in vain.
@@ -155,7 +182,7 @@ func (s *stuck) hold(ctx context.Context, name string, records []journal.Record,
 	}
 	if leftOut, allowed := s.lines.Next(); allowed {
 		ctrl.LoggerFrom(ctx).Info("what the journal keeps of an object cannot be written yet: trying it again, and going on with the others",
-			"object", name, "in", pause.String(), "why", why.Error(), "linesLeftOut", leftOut)
+			"object", name, "in", pause.String(), "why", apierror.Plain(why), "linesLeftOut", leftOut)
 	}
 }
 
@@ -168,7 +195,7 @@ func (s *stuck) pause(name string, records []journal.Record, whose fault) (pause
 	})
 	most := lastHold
 	if whose == ofObject {
-		clear(s.doubted) // the API server has an answer
+		delete(s.ailing, channelOf(name)) // the API server has an answer
 	} else {
 		most = lastDrainRetry
 	}
