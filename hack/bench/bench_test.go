@@ -138,9 +138,23 @@ func TestTheBookFindsWhatIsLost(t *testing.T) {
 	}
 }
 
+// Of the changes of a product the newest is looked for, and of an order every message.
+func TestTheBookTellsHowMuchItLooksFor(t *testing.T) {
+	b := newBook()
+	for _, p := range []push{productPush("1", 10), productPush("1", 30), productPush("1", 20), productPush("2", 5), orderPush("7", 0), orderPush("7", 1), orderPush("8", 0)} {
+		b.note(p)
+	}
+	var both Told
+	both.add(b.told())
+	both.add(b.told())
+	if want := (Told{Changes: 8, Newest: 4, Messages: 6}); both != want || both.Superseded() != 4 {
+		t.Errorf("%+v, %d superseded", both, both.Superseded())
+	}
+}
+
 func TestARatioIsOfTheSameRound(t *testing.T) {
 	var w Workload
-	w.add(measured{tally: tally{acknowledged: 900, elapsed: time.Second}, journal: 450, requests: requests{Writes: 1801, Refused: 900, ByKind: map[string]int{products: 900, orders: 900, "channels": 1}}, settled: 3 * time.Second}, 300)
+	w.add(measured{book: newBook(), tally: tally{acknowledged: 900, elapsed: time.Second}, journal: 450, requests: requests{Writes: 1801, Refused: 900, ByKind: map[string]int{products: 900, orders: 900, "channels": 1}}, settled: 3 * time.Second}, 300)
 	if w.AcknowledgedRatio.Median != 3 || w.CommittedRatio.Median != 1.5 || w.Journal.Median != 0.5 || w.Writes.Median != 2 ||
 		w.Requests.Median != 3 || w.ChannelWrites != 1 || w.SettledRatio.Median != 1 {
 		t.Errorf("%+v", w)
@@ -176,6 +190,38 @@ func TestPushesAreWhatTheySay(t *testing.T) {
 	}
 }
 
+// One push in sixteen is about an order, of which no message comes twice and no list grows too
+// long; the products all have their turn, as often as each other.
+func TestPushesWithoutLimitAreAboutOrdersToo(t *testing.T) {
+	const pool, rounds, from = 160, 60, 1000
+	mix, seen := unlimitedMix(newClock(), pool, from), newBook()
+	messages, changes := map[string]bool{}, map[string]int{}
+	for n := range rounds * pool * unlimitedOrder / (unlimitedOrder - 1) {
+		p := mix(n)
+		if seen.note(p); p.order == "" {
+			changes[p.product]++
+			continue
+		}
+		if messages[p.message] || p.order < orderID(from) {
+			t.Fatalf("%s of order %s: pushed before, %v", p.message, p.order, messages[p.message])
+		}
+		messages[p.message] = true
+	}
+	for order, told := range seen.orders {
+		if len(told) > mostTold || told[0] != "o-"+order+"-0" {
+			t.Errorf("order %s is pushed about %d times, first %s", order, len(told), told[0])
+		}
+	}
+	for id, times := range changes {
+		if times != rounds {
+			t.Errorf("product %s is pushed about %d times, not %d", id, times, rounds)
+		}
+	}
+	if want := rounds * pool / (unlimitedOrder - 1); len(changes) != pool || len(messages) != want || len(seen.orders) <= ordersAtOnce(pool) {
+		t.Errorf("%d products, %d messages about %d orders", len(changes), len(messages), len(seen.orders))
+	}
+}
+
 func TestTheWatcherTimesWhatItSees(t *testing.T) {
 	w, now, b := newWatcher(), time.Now(), newBook()
 	early, late := productPush("1", 10), productPush("1", 20)
@@ -191,6 +237,38 @@ func TestTheWatcherTimesWhatItSees(t *testing.T) {
 	w.see("1", productState{observed: 20, ready: true}, now.Add(3*time.Second))
 	if w.left(b) != 0 || len(w.times) != 2 || w.times[0] != 2*time.Second || w.times[1] != 3*time.Second {
 		t.Errorf("%v, %d left", w.times, w.left(b))
+	}
+}
+
+// What has a rate to reach is measured for as long as its ceiling, and nothing else is.
+func TestWhatIsJudgedIsMeasuredLonger(t *testing.T) {
+	r := newReceiver(nil, fullPlan)
+	judged := 0
+	for _, load := range r.receives() {
+		w := Workload{Name: load.name, Connections: load.connections}
+		took := r.loadOf(load, false)
+		if has := len(w.targets()) > 0; has != (took == fullPlan.judged) {
+			t.Errorf("%s over %d connections: a rate to reach: %v, measured for %s", w.Name, w.Connections, has, took)
+		} else if has {
+			judged++
+		}
+	}
+	if judged != 5 {
+		t.Errorf("%d kinds of push have a rate to reach", judged)
+	}
+}
+
+// The moment is the holder's own, not that of whoever looks, and a lease that nobody holds,
+// with the moment of who held it before, is not it.
+func TestLeadershipIsTimedByTheLease(t *testing.T) {
+	free := `{"type":"ADDED","object":{"spec":{"holderIdentity":"","acquireTime":"2026-01-02T03:04:01.000000Z"}}}` + "\n"
+	held := `{"type":"MODIFIED","object":{"spec":{"holderIdentity":"a","acquireTime":"2026-01-02T03:04:05.678901Z","renewTime":"2026-01-02T03:04:07.000000Z"}}}` + "\n"
+	since, err := acquired(strings.NewReader(free + held))
+	if want := time.Date(2026, 1, 2, 3, 4, 5, 678_901_000, time.UTC); err != nil || !since.Equal(want) {
+		t.Errorf("%s, %v", since, err)
+	}
+	if since, err := acquired(strings.NewReader(free)); err == nil {
+		t.Errorf("nobody leads, since %s", since)
 	}
 }
 

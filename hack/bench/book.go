@@ -13,6 +13,7 @@ type book struct {
 	mu       sync.Mutex
 	products map[string]int64
 	orders   map[string][]string
+	changes  int
 }
 
 func newBook() *book {
@@ -23,6 +24,7 @@ func (b *book) note(p push) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if p.product != "" {
+		b.changes++
 		b.products[p.product] = max(b.products[p.product], p.changedAt)
 		return
 	}
@@ -156,6 +158,17 @@ func (b *book) verify(s standing) (lost, unsettled int) {
 	return lost, unsettled
 }
 
+// told is how much was acknowledged.
+func (b *book) told() Told {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := Told{Changes: b.changes, Newest: len(b.products)}
+	for _, messages := range b.orders {
+		t.Messages += len(messages)
+	}
+	return t
+}
+
 // objects is how many it is about.
 func (b *book) objects() int {
 	b.mu.Lock()
@@ -163,7 +176,7 @@ func (b *book) objects() int {
 	return len(b.products) + len(b.orders)
 }
 
-// drained waits until the journal is empty and nothing is on its way, and says how long
+// drained waits until the journal is empty, and says how long
 // that took. What was set aside will never be written: that is counted.
 func (s *stack) drained(ctx context.Context, most time.Duration) (took time.Duration, aside int, err error) {
 	start := time.Now()

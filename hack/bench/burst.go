@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,9 +22,9 @@ const (
 )
 
 // burstSection is the second half of section 3: ten times the ceiling of distinct patches
-// is offered, three quarters of it changes of products and the rest pushes of orders, while
-// the API server is paused, and then killed and started again. Nothing acknowledged may be
-// lost.
+// is offered, three quarters of it changes of products and the rest pushes of orders, and
+// meanwhile the API server is paused, and later killed and started again. Nothing acknowledged
+// may be lost.
 func (b *bench) burstSection(ctx context.Context, s *stack) error {
 	t, err := s.makeTemplates(ctx)
 	if err != nil {
@@ -70,7 +71,7 @@ func (b *bench) rage(ctx context.Context, s *stack, ceiling float64) (*Burst, er
 	if err != nil {
 		return nil, err
 	}
-	result := &Burst{CeilingPerSecond: ceiling, OfferedPerSecond: burstFactor * ceiling, Connections: burstConnections}
+	result := &Burst{CeilingPerSecond: ceiling, OfferedPerSecond: burstFactor * ceiling, Connections: burstConnections, Seconds: b.plan.burst.Seconds()}
 	told, start := newBook(), time.Now()
 	watching, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
@@ -103,6 +104,7 @@ func (b *bench) rage(ctx context.Context, s *stack, ceiling float64) (*Burst, er
 	if err != nil {
 		return nil, err
 	}
+	result.Told = told.told()
 	if result.Lost, _ = told.verify(there); !result.Drained {
 		b.say("the journal is not empty after %s: what is still in it counts as lost here (%v)", b.plan.drain, drainErr)
 	}
@@ -111,7 +113,7 @@ func (b *bench) rage(ctx context.Context, s *stack, ceiling float64) (*Burst, er
 
 // count takes in what became of the pushes.
 func (r *Burst) count(t tally, journal int, records *recorder) {
-	r.Seconds, r.Offered, r.Unsent = t.elapsed.Seconds(), t.offered, t.unsent
+	r.Offered, r.Unsent = t.offered, t.unsent
 	r.Acknowledged, r.TryAgain, r.Failed, r.Journal = t.acknowledged, t.tryAgain, t.failed, journal
 	if t.problem != nil {
 		r.Problem = t.problem.Error()
@@ -163,8 +165,21 @@ func (s *stack) record(ctx context.Context, start time.Time) *recorder {
 	}
 }
 
+// Inside is for how many seconds of the burst the API server was out in one way. The time that
+// one takes to start again is not counted.
+func (r *Burst) Inside(what string) float64 {
+	var seconds float64
+	for _, o := range r.Outages {
+		if o.What == what {
+			seconds += max(0, min(cmp.Or(o.Again, o.To), r.Seconds)-o.From)
+		}
+	}
+	return seconds
+}
+
 // fail pauses the API server, and later kills it, and starts it again. When it returns the
-// API server is back.
+// API server is back. An outage is timed from after
+// the signal that begins it, and to before the one that ends it.
 func (b *bench) fail(ctx context.Context, s *stack, start time.Time) ([]Outage, error) {
 	pid, err := s.apiServerPid()
 	if err != nil {
@@ -174,27 +189,29 @@ func (b *bench) fail(ctx context.Context, s *stack, start time.Time) ([]Outage, 
 	if !at(b.plan.pause) {
 		return nil, ctx.Err()
 	}
-	paused := Outage{What: "paused", From: time.Since(start).Seconds()}
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		return nil, err
 	}
-	at(b.plan.pause + b.plan.paused)
+	paused := Outage{What: "paused", From: time.Since(start).Seconds()}
+	sleep(ctx, b.plan.paused)
+	paused.To = time.Since(start).Seconds()
 	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
 		return nil, err
 	}
-	paused.To = time.Since(start).Seconds()
 	if !at(b.plan.kill) {
 		return nil, ctx.Err()
 	}
-	killed := Outage{What: "killed", From: time.Since(start).Seconds()}
 	s.control.expected.Store(true)
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		return nil, err
 	}
+	since := time.Now()
+	killed := Outage{What: "killed", From: since.Sub(start).Seconds()}
 	<-s.control.ended // it ends with its API server, and etcd with it
-	if !at(b.plan.kill + b.plan.killed) {
+	if !sleep(ctx, time.Until(since.Add(b.plan.killed))) {
 		return nil, ctx.Err()
 	}
+	killed.Again = time.Since(start).Seconds()
 	err = s.startControlPlane(ctx)
 	killed.To = time.Since(start).Seconds()
 	return []Outage{paused, killed}, err

@@ -85,7 +85,7 @@ func (s *sender) send(ctx context.Context, p push) (verdict, error) {
 	if err != nil {
 		return failed, err
 	}
-	status, text, last, err := c.post(s.base+p.path, p.body)
+	status, text, last, err := c.post(s.base+p.path+"?token="+pushToken, p.body)
 	if err != nil || last {
 		_ = c.Close()
 	} else {

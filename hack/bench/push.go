@@ -105,6 +105,27 @@ const (
 	mixedOrder, mixedPushes = 4, 4
 )
 
+// Of what is offered without limit so many pushes have one about an order.
+const unlimitedOrder = 16
+
+// ordersAtOnce is how many orders are pushed about beside so many products: each as often.
+func ordersAtOnce(pool int) int { return pool / unlimitedOrder }
+
+// unlimitedMix is changes of products, one after the other, round and round, and few pushes of
+// orders between them: they are there so that it shows whether one is lost. Nobody has seen the
+// orders. Each is pushed about again and again until its list is full, and then come others.
+func unlimitedMix(c *clock, pool, fromOrder int) source {
+	orders := ordersAtOnce(pool)
+	return func(n int) push {
+		nth := n / unlimitedOrder
+		if n%unlimitedOrder != 0 {
+			return productPush(productID((n-nth-1)%pool), c.tick())
+		}
+		full := nth / (orders * mostTold) * orders
+		return laterPushes(fromOrder+full, orders, 0)(nth % (orders * mostTold))
+	}
+}
+
 // zipfMix is changes of products, few of them hot, and pushes of orders between them.
 func zipfMix(c *clock, fromProduct, fromOrder int, seed uint64) source {
 	var random atomic.Uint64

@@ -263,7 +263,7 @@ func (r *receiver) loadOf(load workload, controllers bool) time.Duration {
 	switch {
 	case load.name == unlimitedName:
 		return r.plan.unlimited
-	case !controllers && isDistinct(load.name) && load.connections == fewConnections:
+	case !controllers && hasRate(load.name, load.connections):
 		return r.plan.judged
 	}
 	return r.plan.loadOf(load.connections)
@@ -310,6 +310,7 @@ func (w *Workload) add(m measured, ceiling float64) {
 	w.Drain.add(m.drain.Seconds())
 	w.TryAgain += m.tally.tryAgain
 	w.Failed += m.tally.failed
+	w.Told.add(m.book.told())
 }
 
 // all are the workloads, in the order of their first round.

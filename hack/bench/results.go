@@ -20,14 +20,15 @@ type Results struct {
 
 // Plan is how long things were measured, each round.
 type Plan struct {
-	// JudgedSeconds for what is committed before the reply and its ceilings, RawSeconds for each other
+	// JudgedSeconds where a standby has a rate to reach, and for its ceilings, RawSeconds for each other
 	// ceiling, LoadSeconds for each kind of push, ManySeconds where 256
-	// connections push it; MostNew objects are made at most.
-	JudgedSeconds float64 `json:"judgedSeconds"`
-	RawSeconds    float64 `json:"rawSeconds"`
-	LoadSeconds   float64 `json:"loadSeconds"`
-	ManySeconds   float64 `json:"manySeconds"`
-	MostNew       int     `json:"mostNew"`
+	// connections push it, SettledSeconds where statuses are waited for; MostNew objects are made at most.
+	JudgedSeconds  float64 `json:"judgedSeconds"`
+	RawSeconds     float64 `json:"rawSeconds"`
+	LoadSeconds    float64 `json:"loadSeconds"`
+	ManySeconds    float64 `json:"manySeconds"`
+	SettledSeconds float64 `json:"settledSeconds"`
+	MostNew        int     `json:"mostNew"`
 
 	UnlimitedSeconds float64 `json:"unlimitedSeconds"`
 	LatencySeconds   float64 `json:"latencySeconds"`
@@ -92,13 +93,35 @@ type Workload struct {
 	// on it and their status does not say so.
 	Lost      int `json:"lost"`
 	Unsettled int `json:"unsettled,omitempty"`
+	// Told is what Lost is of, in all rounds.
+	Told Told `json:"told"`
+}
+
+// Told is what was acknowledged, and so is looked for.
+type Told struct {
+	// Changes of products. Newest of them are the last of their product in a measurement, and
+	// looked for: of the others nothing is left on an object, for a newer one takes their place.
+	Changes int `json:"changes"`
+	Newest  int `json:"newest"`
+	// Messages about orders: each is looked for.
+	Messages int `json:"messages"`
+}
+
+// Superseded are the changes that a newer one was acknowledged after.
+func (t Told) Superseded() int { return t.Changes - t.Newest }
+
+func (t *Told) add(more Told) {
+	t.Changes += more.Changes
+	t.Newest += more.Newest
+	t.Messages += more.Messages
 }
 
 // Unlimited is as many pushes as the connections carry.
 type Unlimited struct {
 	Workload
-	// Products is how many products the pushes are about.
+	// Products is how many products the pushes are about, and Orders how many orders at a time.
 	Products int `json:"products"`
+	Orders   int `json:"orders"`
 }
 
 // Burst is far more than can be written, with the API server failing meanwhile.
@@ -107,18 +130,21 @@ type Burst struct {
 	CeilingPerSecond float64 `json:"ceilingPerSecond"`
 	OfferedPerSecond float64 `json:"offeredPerSecond"`
 	Connections      int     `json:"connections"`
-	Seconds          float64 `json:"seconds"`
+	// Seconds is how long pushes were offered.
+	Seconds float64 `json:"seconds"`
 	// Offered were due within the time; Unsent of them found no free connection.
-	Offered      int       `json:"offered"`
-	Unsent       int       `json:"unsent"`
-	Acknowledged int       `json:"acknowledged"`
-	TryAgain     int       `json:"tryAgain"`
-	Failed       int       `json:"failed"`
-	Problem      string    `json:"problem,omitempty"`
-	Journal      int       `json:"journal"`
-	Lost         int       `json:"lost"`
-	SetAside     int       `json:"setAside"`
-	Reply        Quantiles `json:"reply"`
+	Offered      int    `json:"offered"`
+	Unsent       int    `json:"unsent"`
+	Acknowledged int    `json:"acknowledged"`
+	TryAgain     int    `json:"tryAgain"`
+	Failed       int    `json:"failed"`
+	Problem      string `json:"problem,omitempty"`
+	Journal      int    `json:"journal"`
+	Lost         int    `json:"lost"`
+	// Told is what Lost is of.
+	Told     Told      `json:"told"`
+	SetAside int       `json:"setAside"`
+	Reply    Quantiles `json:"reply"`
 	// DrainSeconds from the end of the burst until the journal was empty; Drained is false
 	// if that did not happen within the time allowed.
 	DrainSeconds float64  `json:"drainSeconds"`
@@ -138,11 +164,13 @@ type Moment struct {
 	Records int `json:"records"`
 }
 
-// Outage of the API server, in seconds from the start of the burst.
+// Outage of the API server, in seconds from the start of the burst. One that was killed is out
+// until it says that it is ready again; Again is when it was started for that.
 type Outage struct {
-	What string  `json:"what"`
-	From float64 `json:"from"`
-	To   float64 `json:"to"`
+	What  string  `json:"what"`
+	From  float64 `json:"from"`
+	Again float64 `json:"again,omitempty"`
+	To    float64 `json:"to"`
 }
 
 // Latency is from when a push was due to be sent until a watch shows its object Ready with
@@ -177,13 +205,14 @@ type Size struct {
 	// Seconds from the start of the process.
 	ReadySeconds float64 `json:"readySeconds"`
 	FirstReceipt float64 `json:"firstReceipt"`
-	// LeadSeconds is until it leads: until its caches are filled.
+	// LeadSeconds is until it leads, as its lease says: until its caches are filled.
 	LeadSeconds float64 `json:"leadSeconds"`
 	// PassSeconds is until every product was looked at once, without a question.
 	PassSeconds float64 `json:"passSeconds"`
 	PassWrites  int     `json:"passWrites"`
 
-	// LeaderSynced is from leadership until a push sent at that moment shows.
+	// LeaderSynced is from leadership, as the lease says, until a push shows that is sent when
+	// the lease is seen.
 	LeaderSynced float64 `json:"leaderSynced"`
 	// StandbySynced is the same for a push that it had received before.
 	StandbySynced float64 `json:"standbySynced"`

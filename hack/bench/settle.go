@@ -24,7 +24,7 @@ func (b *bench) settleSection(ctx context.Context, s *stack) error {
 	}
 	s.front.answerIn(platformDelay)
 	plan := b.plan
-	plan.load /= 2 // a status takes far longer than a push
+	plan.load = plan.loadSettled()
 	plain, r := newRaw(s.api, t), newReceiver(s, plan)
 	for n := range b.rounds {
 		b.say("round %d of %d", n+1, b.rounds)

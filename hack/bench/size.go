@@ -105,10 +105,13 @@ func (s *stack) pushes(ctx context.Context, size *Size, start time.Time) error {
 		return err
 	}
 	size.FirstReceipt = time.Since(start).Seconds()
-	if err := until(ctx, startTimeout, s.isLed); err != nil {
+	leads, err := s.led(ctx)
+	if err != nil {
 		return err
 	}
-	leads := time.Now()
+	if leads.Before(start) {
+		return fmt.Errorf("the lease was acquired at %s, before the manager was started", leads)
+	}
 	size.LeadSeconds = leads.Sub(start).Seconds()
 	if err := s.pushUntilTaken(ctx, sender, fresh); err != nil {
 		return err
@@ -179,17 +182,42 @@ func (s *stack) resyncEvery(ctx context.Context, interval string) error {
 		fmt.Appendf(nil, `{"spec":{"products":{"resyncInterval":%q}}}`, interval))
 }
 
-func (s *stack) isLed(ctx context.Context) error {
-	var lease struct {
-		Spec struct {
-			HolderIdentity string `json:"holderIdentity"`
-		} `json:"spec"`
+// led waits until somebody leads, and says since when. A watch tells at once, and takes
+// nothing meanwhile from what is measured.
+func (s *stack) led(ctx context.Context) (since time.Time, err error) {
+	err = until(ctx, startTimeout, func(ctx context.Context) error {
+		response, err := s.api.do(ctx, http.MethodGet, "/apis/coordination.k8s.io/v1/namespaces/"+namespace+
+			"/leases?watch=1&fieldSelector=metadata.name="+leaseName, "", nil)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = response.Body.Close() }()
+		since, err = acquired(response.Body)
+		return err
+	})
+	return since, err
+}
+
+// acquired reads events of one lease until somebody holds it, and gives the moment that the
+// holder itself wrote down, before it asked for the lease: what counts from then on is never
+// too short.
+func acquired(events io.Reader) (time.Time, error) {
+	for all := json.NewDecoder(events); ; {
+		var event struct {
+			Object struct {
+				Spec struct {
+					HolderIdentity string    `json:"holderIdentity"`
+					AcquireTime    time.Time `json:"acquireTime"`
+				} `json:"spec"`
+			} `json:"object"`
+		}
+		if err := all.Decode(&event); err != nil {
+			return time.Time{}, fmt.Errorf("nobody leads: %w", err)
+		}
+		if lease := event.Object.Spec; lease.HolderIdentity != "" {
+			return lease.AcquireTime, nil
+		}
 	}
-	err := s.api.getInto(ctx, "/apis/coordination.k8s.io/v1/namespaces/"+namespace+"/leases/"+leaseName, &lease)
-	if err == nil && lease.Spec.HolderIdentity == "" {
-		err = errors.New("nobody leads")
-	}
-	return err
 }
 
 // waitForCount waits until the API server knows of so many products at least.

@@ -23,6 +23,7 @@ const (
 	namespace = "bench"
 	channel   = "fliggy"
 	account   = "20001"
+	pushToken = "bench"
 
 	// startTimeout bounds each part's start, on two busy cores. The first of a manager among a
 	// hundred thousand products takes minutes: the API server reads them all from etcd for it.
@@ -122,7 +123,7 @@ metadata: {name: %[1]s}
 apiVersion: v1
 kind: Secret
 metadata: {name: fliggy-credentials, namespace: %[1]s}
-stringData: {privateKey: %[2]q}
+stringData: {privateKey: %[2]q, token: %[7]s}
 ---
 apiVersion: %[3]s
 kind: Channel
@@ -133,8 +134,8 @@ spec:
   endpoint: http://%[6]s
   credentialsRef: {name: fliggy-credentials}
   limits: {requestsPerSecond: 1000, burst: 1000, concurrency: 100}
-  receive: {allowedCIDRs: [127.0.0.0/8]} # else new objects are bounded
-`, namespace, fake.PrivateKey(), v1alpha1.SchemeGroupVersion, channel, account, listener.Addr()), "apply", "-f", "-")
+  receive: {tokenSecretRef: {name: fliggy-credentials, key: token}} # else new objects are bounded
+`, namespace, fake.PrivateKey(), v1alpha1.SchemeGroupVersion, channel, account, listener.Addr(), pushToken), "apply", "-f", "-")
 }
 
 // close ends everything, the last first: the manager needs the API server to say goodbye.

@@ -22,6 +22,8 @@ const (
 	wantMiB         = 1.2 * 1024
 	wantLeadSeconds = 2
 	wantProducts    = 100_000 // the size those two are for
+	wantPaused      = 10      // seconds inside the burst
+	wantKilled      = 20
 )
 
 func atLeast(what string, want, got float64) Target {
@@ -55,7 +57,10 @@ func (r *Results) Targets() []Target {
 			none("… acknowledged and not in etcd after the drain", u.Lost))
 	}
 	if r.Burst != nil {
-		all = append(all, none("burst: acknowledged and lost", r.Burst.Lost))
+		all = append(all, none("burst: acknowledged and lost", r.Burst.Lost),
+			none("… pushes that got no proper reply", r.Burst.Failed),
+			atLeast("… acknowledged", 1, float64(r.Burst.Acknowledged))) // of nothing nothing is lost
+		all = append(all, r.Burst.outageTargets()...)
 	}
 	for _, l := range r.Latency {
 		if l.Share == 0.5 {
@@ -74,8 +79,17 @@ const hotName, zipfName = "hot product", "zipf mix"
 
 func isDistinct(workload string) bool { return workload != hotName && workload != zipfName }
 
-// targets of a workload. What is committed before the reply is judged where few push: a storm is
-// acknowledged from the journal. What is done for one object together is judged where many do.
+// hasRate: there is a rate that a standby is to reach. What is committed before the reply is judged
+// where few push: a storm is acknowledged from the journal. What is done for one object together
+// is judged where many do.
+func hasRate(workload string, connections int) bool {
+	if workload == hotName {
+		return connections == manyConnections
+	}
+	return isDistinct(workload) && connections == fewConnections
+}
+
+// targets of a workload.
 func (w *Workload) targets() []Target {
 	name := fmt.Sprintf("%s, %d connections", w.Name, w.Connections)
 	var all []Target
@@ -84,15 +98,24 @@ func (w *Workload) targets() []Target {
 		all = append(all, atMost("API writes of products and orders per push: "+name, "", wantHotWrites, w.Writes.Median))
 	case w.Controllers:
 		all = append(all, atMost("API writes of products and orders per push: "+name, "", wantWrites, w.Writes.Median))
-	case w.Name == hotName && w.Connections == manyConnections:
+	case !hasRate(w.Name, w.Connections):
+	case w.Name == hotName:
 		all = append(all, atLeast("acknowledged, of the ceiling of distinct patches: "+name, wantHot, w.AcknowledgedRatio.Median))
-	case isDistinct(w.Name) && w.Connections == fewConnections:
+	default:
 		all = append(all, atLeast("committed before the reply by a standby, of the ceiling: "+name, wantCommitted, w.CommittedRatio.Median))
 	}
 	if w.Lost > 0 {
 		all = append(all, none("acknowledged and lost: "+name, w.Lost))
 	}
 	return all
+}
+
+// outageTargets are of the burst itself: what the API server was spared is no proof.
+func (r *Burst) outageTargets() []Target {
+	return []Target{
+		atLeast("… seconds of it with the API server paused", wantPaused, r.Inside("paused")),
+		atLeast("… seconds of it with the API server killed", wantKilled, r.Inside("killed")),
+	}
 }
 
 func (s *Size) targets() []Target {

@@ -7,9 +7,13 @@ import (
 	"time"
 )
 
+// leaderOrders is from where on the orders are numbered that a manager with controllers is told
+// of here: each order is pushed about to one of the two.
+const leaderOrders = 500_000
+
 // unlimitedSection is the first half of section 3: 256 connections push as fast as they
-// can, about products that are all there, beside the ceiling of distinct patches. First to
-// a standby, then to a manager that also asks and writes statuses.
+// can, mostly about products that are all there, beside the ceiling of distinct patches. First
+// to a standby, then to a manager that also asks and writes statuses.
 func (b *bench) unlimitedSection(ctx context.Context, s *stack) error {
 	t, err := s.makeTemplates(ctx)
 	if err != nil {
@@ -19,7 +23,7 @@ func (b *bench) unlimitedSection(ctx context.Context, s *stack) error {
 	plain := newRaw(s.api, t)
 	standby := newReceiver(s, b.plan)
 	leader := newReceiver(s, b.plan)
-	leader.clock = standby.clock // it pushes about the same products
+	leader.clock, leader.orders = standby.clock, leaderOrders // it pushes about the same products
 	for n := range b.rounds {
 		b.say("round %d of %d", n+1, b.rounds)
 		ceilings, err := plain.round(ctx, b.plan.raw, false, false)
@@ -38,7 +42,7 @@ func (b *bench) unlimitedSection(ctx context.Context, s *stack) error {
 	for _, r := range []*receiver{standby, leader} {
 		for _, w := range r.all() {
 			w.Controllers = r == leader
-			b.results.Unlimited = append(b.results.Unlimited, Unlimited{Workload: w, Products: b.plan.pool})
+			b.results.Unlimited = append(b.results.Unlimited, Unlimited{Workload: w, Products: b.plan.pool, Orders: ordersAtOnce(b.plan.pool)})
 		}
 	}
 	return nil
@@ -67,7 +71,8 @@ func (r *receiver) unlimitedRound(ctx context.Context, controllers bool, ceiling
 		}
 	}
 	m, err := r.measure(ctx, workload{name: unlimitedName, ceiling: patchProducts, connections: manyConnections, most: unbounded,
-		next: func() source { return knownProducts(r.clock, 0, r.plan.pool) }}, controllers)
+		next:  func() source { return unlimitedMix(r.clock, r.plan.pool, r.orders) },
+		after: func(sent int) { r.orders += sent }}, controllers)
 	if err != nil {
 		return err
 	}
