@@ -18,6 +18,10 @@ const (
 	// leaseDuration is how long a lease lasts that nobody renews: when its holder is killed,
 	// another leads a few seconds later.
 	leaseDuration = 12 * time.Second
+	// leaseRetry is how often it is renewed, and looked at by who does not hold it. Each such pause is up
+	// to 2.2 times as long (client-go's), and two of them come on top of the lease until another leads:
+	// 16.4 seconds after the holder was killed, at the latest.
+	leaseRetry = time.Second
 )
 
 var errStoodStill = errors.New("the process stood still, so that another replica may lead since")

@@ -40,8 +40,10 @@ import (
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/controllers"
 	"github.com/laidoulaile/channel-operator/internal/accounts"
+	"github.com/laidoulaile/channel-operator/internal/apierror"
 	"github.com/laidoulaile/channel-operator/internal/journal"
 	"github.com/laidoulaile/channel-operator/internal/ledger"
+	"github.com/laidoulaile/channel-operator/internal/panics"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/platform/douyin"
 	"github.com/laidoulaile/channel-operator/internal/platform/fliggy"
@@ -118,7 +120,7 @@ func parse(flags *flag.FlagSet) options {
 }
 
 func run(ctx context.Context, o options) error {
-	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.log)))
+	ctrl.SetLogger(newLogger(&o.log))
 	proxies, err := parsePrefixes("trusted-proxies", o.trustedProxies)
 	if err = errors.Join(err, checkNamespaces(o.namespaces())); err != nil {
 		return err
@@ -153,6 +155,9 @@ func run(ctx context.Context, o options) error {
 	// A manager that lost its lease waits for nobody; the journal is there until all are answered.
 	return errors.Join(mgr.Start(ctx), webhookserver.Finish(server))
 }
+
+// newLogger makes the logger of the whole process: what it logs of an API server's errors has no values.
+func newLogger(o *zap.Options) logr.Logger { return apierror.Logger(zap.New(zap.UseFlagOptions(o))) }
 
 // openJournal opens the journal, if there is to be one.
 func openJournal(log logr.Logger, dir string) (*journal.Journal, error) {
@@ -219,6 +224,7 @@ func managerOptions(o options) ctrl.Options {
 		LeaderElectionReleaseOnCancel: true, // the process ends right after
 		LeaseDuration:                 ptr.To(leaseDuration),
 		RenewDeadline:                 ptr.To(longestPause),
+		RetryPeriod:                   ptr.To(leaseRetry),
 		GracefulShutdownTimeout:       ptr.To(shutdownTimeout),
 		Cache:                         cached,
 		Controller:                    managerconfig.Controller{CacheSyncTimeout: cacheSyncTimeout},
@@ -261,6 +267,7 @@ func assemble(ctx context.Context, mgr ctrl.Manager, config *rest.Config, o opti
 	metrics.Registry.MustRegister(platform.Collectors()...)
 	metrics.Registry.MustRegister(webhookserver.Collectors()...)
 	metrics.Registry.MustRegister(controllers.Collectors()...)
+	metrics.Registry.MustRegister(panics.Collectors()...)
 	metrics.Registry.MustRegister(book.Collectors()...)
 	return server, errors.Join(
 		registry.SetupWithManager(mgr),

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -19,10 +20,13 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	ac "github.com/laidoulaile/channel-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
@@ -49,6 +53,17 @@ func TestFlagsOfTheContract(t *testing.T) {
 	}
 	if o.pushAddress != ":8080" || o.metricsAddress != ":8081" || o.probeAddress != ":8082" || !o.metricsSecure || o.allowPrivate {
 		t.Errorf("defaults %+v", o)
+	}
+}
+
+// What the API server quotes in a refusal is not logged, whoever logs it.
+func TestLoggerShowsNoValuesOfRefusals(t *testing.T) {
+	var written bytes.Buffer
+	refused := apierrors.NewInvalid(v1alpha1.SchemeGroupVersion.WithKind("Channel").GroupKind(), "main",
+		field.ErrorList{field.Invalid(field.NewPath("spec", "account"), "PLANTED", "no")})
+	newLogger(&zap.Options{DestWriter: &written}).Error(fmt.Errorf("write: %w", refused), "Reconciler error", "why", refused)
+	if text := written.String(); strings.Contains(text, "PLANTED") || strings.Count(text, "Invalid: spec.account: FieldValueInvalid") != 2 {
+		t.Error(text)
 	}
 }
 

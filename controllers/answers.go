@@ -16,6 +16,7 @@ import (
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/accounts"
+	"github.com/laidoulaile/channel-operator/internal/apierror"
 	"github.com/laidoulaile/channel-operator/internal/order"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/sealing"
@@ -115,7 +116,7 @@ func (r *OrderVoucherReconciler) giveCodes(ctx context.Context, ov *v1alpha1.Ord
 	case apierrors.IsNotFound(err):
 		one.missing = codesNeeded("%s, and Secret %s does not exist: create it with one code a line under the key %s", awaited(debt), ref.Name, codesKey)
 	case err != nil:
-		one.err = &platform.Error{Kind: platform.Transient, Reason: platform.ReasonUnavailable, Op: "read Secret " + ref.Name, Err: err}
+		one.err = &platform.Error{Kind: platform.Transient, Reason: platform.ReasonUnavailable, Op: "read Secret " + ref.Name, Err: apierror.Plain(err)}
 	case len(codes) == 0, wanted > 0 && len(codes) != wanted:
 		one.missing = codesNeeded("%s, and Secret %s has %d under the key %s, one a line: correct it", awaited(debt), ref.Name, len(codes), codesKey)
 	default:

@@ -25,8 +25,11 @@ import (
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	ac "github.com/laidoulaile/channel-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/accounts"
+	"github.com/laidoulaile/channel-operator/internal/apierror"
 	"github.com/laidoulaile/channel-operator/internal/conditions"
+	"github.com/laidoulaile/channel-operator/internal/panics"
 	"github.com/laidoulaile/channel-operator/internal/platform"
+	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
 const (
@@ -106,7 +109,7 @@ func (r *ChannelReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		WatchesRawSource(source.Channel(r.Doubts, &handler.EnqueueRequestForObject{})).
 		WatchesRawSource(source.Channel(r.outdated, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4, ReconciliationTimeout: discoveryTimeout + time.Minute}).
-		Complete(r)
+		Complete(panics.Reconciler("channel", r))
 }
 
 // rivals wakes the Channels that claim the same account as one that came or went.
@@ -266,11 +269,14 @@ func decideChannel(channel *v1alpha1.Channel, seen seenChannel, pushURLs []strin
 	return status, next
 }
 
+// maxLoadWords is how many characters are shown at most of why a Channel cannot be loaded.
+const maxLoadWords = 512
+
 func channelVerdict(channel *v1alpha1.Channel, seen seenChannel) (conditions.Verdict, again) {
 	switch {
 	case seen.loadErr != nil:
 		return conditions.Verdict{State: conditions.Reconciling, Reason: v1alpha1.ReasonProgressingWithRetry,
-			Message: "the API server does not give the Channel's Secrets: " + seen.loadErr.Error()}, again{failing: true, urgent: true}
+			Message: "the API server does not give the Channel's Secrets: " + sealing.Cut(apierror.Plain(seen.loadErr).Error(), maxLoadWords)}, again{failing: true, urgent: true}
 	case seen.account == nil:
 		return conditions.Verdict{State: conditions.Reconciling, Reason: v1alpha1.ReasonProgressing}, again{after: time.Second, urgent: true}
 	case seen.account.Problem != nil && seen.account.Problem.Reason == v1alpha1.ReasonSecretsForbidden:

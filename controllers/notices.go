@@ -47,7 +47,7 @@ func inquire(ctx context.Context, channel *v1alpha1.Channel, account *accounts.A
 		case err != nil && platform.KindOf(err) == platform.Gone:
 			text = "not known to the platform"
 		case err != nil:
-			ctrl.LoggerFrom(ctx).Info("the platform was asked in vain about a notice", "platformType", notice.PlatformType, "subject", notice.Subject, "reason", err.Error())
+			ctrl.LoggerFrom(ctx).Info("the platform was asked in vain about a notice", "platformType", notice.PlatformType, "subject", notice.Subject, "reason", err)
 			return told, platform.KindOf(err) == platform.Throttled // it is only not the account's turn
 		case !asked:
 			continue

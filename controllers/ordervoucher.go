@@ -22,6 +22,7 @@ import (
 	"github.com/laidoulaile/channel-operator/internal/accounts"
 	"github.com/laidoulaile/channel-operator/internal/conditions"
 	"github.com/laidoulaile/channel-operator/internal/order"
+	"github.com/laidoulaile/channel-operator/internal/panics"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
@@ -94,7 +95,7 @@ func (r *OrderVoucherReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.Channel{}, enqueueDependents(r.Client, &v1alpha1.OrderVoucherList{}, r.owes), builder.WithPredicates(readyChanged())).
 		WatchesRawSource(r.Accounts.SecretEvents(enqueueCodes(r.Client, r.owes), predicate.ResourceVersionChangedPredicate{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.Workers, ReconciliationTimeout: askTimeout}).
-		Complete(r)
+		Complete(panics.Reconciler("ordervoucher", r))
 }
 
 // owes reports whether an order owes an answer whose deadline is still to come.

@@ -19,6 +19,7 @@ import (
 	ac "github.com/laidoulaile/channel-operator/api/v1alpha1/applyconfiguration/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/accounts"
 	"github.com/laidoulaile/channel-operator/internal/conditions"
+	"github.com/laidoulaile/channel-operator/internal/panics"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/product"
 )
@@ -75,7 +76,7 @@ func (r *ProductSyncReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.ProductSync{}, enqueueAnnounced(announcesNews), builder.WithPredicates(asked())).
 		Watches(&v1alpha1.Channel{}, enqueueDependents(r.Client, &v1alpha1.ProductSyncList{}, never), builder.WithPredicates(readyChanged())).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.Workers, ReconciliationTimeout: askTimeout}).
-		Complete(r)
+		Complete(panics.Reconciler("productsync", r))
 }
 
 func announcesNews(o client.Object) bool {

@@ -17,13 +17,18 @@ const (
 	// guessBurst is how many wrong tokens or signatures an address may send to a Channel before
 	// it is slowed.
 	guessBurst = 10
+	// siteBurst is how many a site of IPv6 may (/48), whatever networks of it they come from: it has
+	// 65,536, and each would begin anew. It is wider, for the networks may be those of many.
+	siteBurst = 16 * guessBurst
 	// firstPause is how long nothing more of it is looked at then; each further wrong one doubles
 	// it, up to longestPause.
 	firstPause   = time.Second
 	longestPause = time.Minute
 	// guessesForgotten is how long after its last wrong one an address is as good as new.
 	guessesForgotten = 10 * time.Minute
-	// maxGuessers bounds the addresses that are remembered, those that guess and those that are
+	// networkBits and siteBits are how long the prefixes are that one owner of IPv6 has, and a site.
+	networkBits, siteBits = 64, 48
+	// maxGuessers bounds the addresses and sites that are remembered, those that guess and those that are
 	// proven each; the ones that were not seen for longest are forgotten.
 	maxGuessers = 4096
 )
@@ -31,7 +36,8 @@ const (
 // errSlowed is a push that was not looked at. It may be right, so it is to be sent again.
 var errSlowed = errors.New("too many wrong tokens or signatures came from its address: for a while only some of its pushes are looked at")
 
-// guesser is an address, or a network of IPv6 that one owner has (/64), that sends to a Channel.
+// guesser is an address, a network of IPv6 that one owner has (/64), or a site of such networks (/48),
+// that sends to a Channel.
 // The zero guesser is nobody in particular, and never slowed.
 type guesser struct {
 	channel types.NamespacedName
@@ -41,8 +47,9 @@ type guesser struct {
 	token bool
 }
 
-// guesses slows those who guess a Channel's token or signatures. An address from which a right
-// push came is never slowed after that. It is safe for concurrent use.
+// guesses slows those who guess a Channel's token or signatures: each address, and each site of IPv6
+// as a whole. An address from which a right push came is never slowed after that, whatever else comes
+// from its site. It is safe for concurrent use.
 type guesses struct {
 	mu     sync.Mutex
 	wrong  *lru.Cache // guesser → *misses
@@ -52,6 +59,8 @@ type guesses struct {
 // misses are the wrong pushes of one guesser.
 type misses struct {
 	count int
+	// burst is how many are looked at without a pause.
+	burst int
 	last  time.Time
 	// next is when one more is looked at.
 	next time.Time
@@ -61,22 +70,45 @@ func newGuesses() *guesses {
 	return &guesses{wrong: lru.New(maxGuessers), proven: lru.New(maxGuessers)}
 }
 
-// allow reports whether a push may be looked at now. Of a guesser that is slowed that is one for
-// each pause.
+// counted is where a push of a guesser counts: for itself and, of IPv6, for its site.
+func (who guesser) counted() []guesser {
+	all := []guesser{who}
+	if site, err := who.from.Addr().Prefix(siteBits); err == nil && who.from.Addr().Is6() {
+		all = append(all, guesser{channel: who.channel, from: site, token: who.token})
+	}
+	return all
+}
+
+func (who guesser) burst() int {
+	if who.from.Addr().Is6() && who.from.Bits() == siteBits {
+		return siteBurst
+	}
+	return guessBurst
+}
+
+// allow reports whether a push may be looked at now. Of a guesser that is slowed, or whose site is,
+// that is one for each pause.
 func (g *guesses) allow(who guesser) bool {
 	if who == (guesser{}) || g.isProven(who) {
 		return true
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	m, now := g.misses(who), time.Now()
-	if m.count < guessBurst {
-		return true
+	now := time.Now()
+	var slowed []*misses
+	for _, from := range who.counted() {
+		m := g.misses(from)
+		if m.count < m.burst {
+			continue
+		}
+		if now.Before(m.next) {
+			return false
+		}
+		slowed = append(slowed, m)
 	}
-	if now.Before(m.next) {
-		return false
+	for _, m := range slowed {
+		m.next = now.Add(m.pause())
 	}
-	m.next = now.Add(m.pause())
 	return true
 }
 
@@ -87,10 +119,12 @@ func (g *guesses) miss(who guesser) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	m := g.misses(who)
-	m.count, m.last = m.count+1, time.Now()
-	m.next = m.last.Add(m.pause())
-	g.wrong.Add(who, m)
+	for _, from := range who.counted() {
+		m := g.misses(from)
+		m.count, m.last = m.count+1, time.Now()
+		m.next = m.last.Add(m.pause())
+		g.wrong.Add(from, m)
+	}
 }
 
 // hit notes a push that was right, and proven to be so.
@@ -112,13 +146,13 @@ func (g *guesses) misses(who guesser) *misses {
 	if known, there := g.wrong.Get(who); there && time.Since(known.(*misses).last) < guessesForgotten {
 		return known.(*misses)
 	}
-	return &misses{}
+	return &misses{burst: who.burst()}
 }
 
 // pause until the next is looked at.
 func (m *misses) pause() time.Duration {
 	pause := firstPause
-	for i := guessBurst; i < m.count && pause < longestPause; i++ {
+	for i := m.burst; i < m.count && pause < longestPause; i++ {
 		pause *= 2
 	}
 	return min(pause, longestPause)
@@ -132,37 +166,4 @@ func (h *handler) guesser(r *http.Request, account *accounts.Account) guesser {
 		return guesser{}
 	}
 	return guesser{channel: types.NamespacedName{Namespace: account.Namespace, Name: account.Name}, from: network, token: len(account.Guard.Tokens) > 0}
-}
-
-// network is the address that a request comes from, or the network of IPv6 that one owner has. It is
-// not valid where that says nothing of who sent it: where no declared proxy told it, or it is one
-// that many share behind a translation of addresses.
-func (h *handler) network(r *http.Request) (none netip.Prefix) {
-	if len(h.proxies) == 0 {
-		return none
-	}
-	from := h.sender(r)
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	told := err == nil && peer.Addr().Unmap() != from && !h.trusts(from)
-	if !told || shared(from) {
-		return none
-	}
-	bits := 32
-	if from.Is6() {
-		bits = 64
-	}
-	network, err := from.Prefix(bits)
-	if err != nil {
-		return none
-	}
-	return network
-}
-
-// carrier are the addresses behind a provider's translation (RFC 6598); clouds use them within.
-var carrier = netip.MustParsePrefix("100.64.0.0/10")
-
-// shared reports whether an address is no single sender's: a private one is that of a node or a
-// gateway that put its own in the place of the sender's.
-func shared(from netip.Addr) bool {
-	return !from.IsGlobalUnicast() || from.IsPrivate() || carrier.Contains(from)
 }

@@ -141,6 +141,7 @@ func TestWhoIsNotSlowed(t *testing.T) {
 		"a gateway of the provider's":               {from: "100.64.3.3", adjust: none, proxies: []netip.Prefix{proxied}},
 		"a declared proxy with a public address":    {from: "198.51.100.7", adjust: none, proxies: []netip.Prefix{proxied, netip.MustParsePrefix("198.51.100.0/24")}},
 		"an address of the cluster's own, IPv6":     {from: "fd00::7", adjust: none, proxies: []netip.Prefix{proxied}},
+		"a translation of a site's own":             {from: "64:ff9b:1::203.0.113.9", adjust: none, proxies: []netip.Prefix{proxied}},
 		"an address from which a right push came":   {from: "203.0.113.9", adjust: none, proxies: []netip.Prefix{proxied}, proven: true},
 		"CIDRs, and the address is in them":         {from: "203.0.113.9", adjust: none, proxies: []netip.Prefix{proxied}, account: within("203.0.113.0/24")},
 		"a secret that may have changed in the meantime": {from: "203.0.113.9", adjust: none, proxies: []netip.Prefix{proxied},
@@ -192,6 +193,73 @@ func TestGuessesFromOneNetworkOfIPv6(t *testing.T) {
 	}
 	p.want(503, "2001:db8:1:2:ffff::1", "right")
 	p.want(200, "2001:db8:1:3::1", "right")
+}
+
+// Behind NAT64 all of IPv4 has one /64: there an address counts as what it stands for, so that guesses
+// from one do not shut out all others, and it does not begin anew in another form.
+func TestGuessesFromBehindNAT64(t *testing.T) {
+	p := newPusher(t, tokened(), proxied)
+	p.guess("64:ff9b::203.0.113.9")
+	for _, same := range []string{"64:ff9b::203.0.113.9", "203.0.113.9", "::ffff:203.0.113.9"} {
+		p.want(503, same, "right")
+	}
+	for _, other := range []string{"64:ff9b::203.0.113.10", "64:ff9b::1:203.0.113.9"} {
+		p.want(200, other, "right")
+	}
+	for range 3 * guessBurst { // that of a node, or of a gateway
+		p.want(403, "64:ff9b::10.7.7.7", "wrong")
+	}
+	p.want(200, "64:ff9b::10.7.7.7", "right")
+}
+
+// A site of IPv6 has 65,536 networks: they count together too, in a wider measure. Neither a network
+// of it from which a right push came nor another site is slowed by that.
+func TestGuessesFromOneSiteOfIPv6(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPusher(t, tokened(), proxied)
+		const proven, fresh, outside = "2001:db8:1:fffe::1", "2001:db8:1:ffff::1", "2001:db8:2::1"
+		p.want(200, proven, "right")
+		for i := range 16 * guessBurst {
+			p.want(403, fmt.Sprintf("2001:db8:1:%x::1", i), "wrong")
+		}
+		for range 100 {
+			p.want(503, fresh, "right")
+		}
+		p.want(200, proven, "right")
+		p.want(200, outside, "right")
+		time.Sleep(firstPause)
+		p.want(403, "2001:db8:1:1000::1", "wrong")
+		p.want(503, fresh, "right")
+		time.Sleep(2 * firstPause)
+		p.want(200, fresh, "right")
+		p.want(200, fresh, "right")
+	})
+}
+
+// A network that is slowed does not use up what is looked at of its site.
+func TestSlowedNetworkTakesNoLooksOfItsSite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := webhookserver.NewGuesses()
+		network := func(i int) netip.Prefix { return netip.MustParsePrefix(fmt.Sprintf("2001:db8:1:%x::/64", i)) }
+		for range 16 * guessBurst {
+			g.Miss(network(1))
+		}
+		time.Sleep(firstPause)
+		if g.Allow(network(1)) || !g.Allow(network(2)) {
+			t.Error("its site is not looked at")
+		}
+	})
+}
+
+// However many networks of however many sites guess, so many are remembered.
+func TestSitesAreBounded(t *testing.T) {
+	g := webhookserver.NewGuesses()
+	for i := range 10000 {
+		g.Miss(netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, byte(i >> 8), byte(i)}), 64))
+	}
+	if wrong, _ := g.Remembered(); wrong != 4096 {
+		t.Errorf("%d that guess are remembered", wrong)
+	}
 }
 
 // Guesses at one Channel do not slow what comes from there for another.
@@ -377,4 +445,59 @@ func TestSlowedReply(t *testing.T) {
 	r.Header.Set("X-Forwarded-For", "203.0.113.9")
 	p.h.ServeHTTP(w, r)
 	answered(t, w, 503, "retry later")
+}
+
+// Where proxies are declared, and pushes come by none, or it does not say from where, that is told:
+// once, however many come, and again after a while. What comes as it is declared is not told of.
+func TestPushesByNoDeclaredProxyAreTold(t *testing.T) {
+	direct := func(r *http.Request) { r.RemoteAddr = "198.51.100.1:1" }
+	silent := func(r *http.Request) { r.Header.Del("X-Forwarded-For") }
+	garbled := func(r *http.Request) { r.Header.Set("X-Forwarded-For", "PLANTED") }
+	for name, test := range map[string]struct {
+		adjust  func(*http.Request)
+		proxies []netip.Prefix
+		says    string
+	}{
+		"as it is declared":       {func(*http.Request) {}, []netip.Prefix{proxied}, ""},
+		"nothing is declared":     {direct, nil, ""},
+		"past the proxy":          {direct, []netip.Prefix{proxied}, "198.51.100.1"},
+		"a proxy that is silent":  {silent, []netip.Prefix{proxied}, "X-Forwarded-For"},
+		"a proxy that is garbled": {garbled, []netip.Prefix{proxied}, "X-Forwarded-For"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPusher(t, tokened(), test.proxies...)
+				for range 2 {
+					lines.take()
+					for range 100 {
+						p.want(200, "203.0.113.9", "right", test.adjust)
+					}
+					got := lines.take()
+					if test.says == "" && len(got) > 0 || test.says != "" && (len(got) != 1 || !strings.Contains(got[0], test.says) || strings.Contains(got[0], "PLANTED")) {
+						t.Errorf("%q", got)
+					}
+					time.Sleep(10 * time.Minute)
+				}
+			})
+		})
+	}
+}
+
+// Who goes past the proxy all the time does not hide that the proxy is silent, nor the other way round.
+func TestOneReasonDoesNotHideTheOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPusher(t, tokened(), proxied)
+		lines.take()
+		for range 6 {
+			for range 100 {
+				p.want(200, "203.0.113.9", "right", func(r *http.Request) { r.RemoteAddr = "198.51.100.1:1" })
+				p.want(200, "203.0.113.9", "right", func(r *http.Request) { r.Header.Del("X-Forwarded-For") })
+			}
+			got := strings.Join(lines.take(), "")
+			if past, silent := strings.Count(got, "not from an address"), strings.Count(got, "X-Forwarded-For"); past != 1 || silent != 1 {
+				t.Errorf("%d lines of the one, %d of the other: %q", past, silent, got)
+			}
+			time.Sleep(10 * time.Minute)
+		}
+	})
 }

@@ -18,9 +18,9 @@ import (
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/accounts"
+	"github.com/laidoulaile/channel-operator/internal/apierror"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/quiet"
-	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
 // handler answers pushes.
@@ -37,6 +37,9 @@ type handler struct {
 	lines map[sort]*quiet.Lines
 	// panics are lines about defects of our own.
 	panics *quiet.Lines
+	// unproxied and unnamed are lines about pushes that come past the declared proxies, and of whom those
+	// do not say where they come from.
+	unproxied, unnamed *quiet.Lines
 }
 
 // sort of a log line.
@@ -60,7 +63,7 @@ const (
 func NewHandler(o Options) http.Handler {
 	h := &handler{receivers: o.Receivers, accounts: o.Accounts, recorder: o.Recorder, proxies: o.TrustedProxies,
 		door: newDoor(cmp.Or(o.inHand, maxInHand), o.Receivers), guesses: newGuesses(), firstUnit: cmp.Or(o.firstUnit, firstUnit),
-		lines: map[sort]*quiet.Lines{}, panics: quiet.New(time.Second, lineBurst)}
+		lines: map[sort]*quiet.Lines{}, panics: quiet.New(time.Second, lineBurst), unproxied: quiet.New(unproxiedEvery, 1), unnamed: quiet.New(unproxiedEvery, 1)}
 	mux := http.NewServeMux()
 	for name, receiver := range o.Receivers {
 		for _, about := range []tells{ofRefused, ofRetried, ofSlowed} {
@@ -145,6 +148,7 @@ type result struct {
 func (h *handler) serve(w http.ResponseWriter, r *http.Request, at route) {
 	defer h.survive(w, at)
 	start := time.Now()
+	h.tellUnproxied(r)
 	got := h.admit(w, r, at)
 	h.observe(r, at, got, time.Since(start))
 	reply := at.receiver.Reply(at.tail, got.outcome, got.why())
@@ -402,82 +406,6 @@ func (h *handler) account(at route, message platform.Message) (*accounts.Account
 	return account, err
 }
 
-// checkSender has the sender proven, as far as can be, unless somebody at its address has
-// guessed wrong too often. A right signature counts all the same, for nobody guesses one; but not
-// beside a token, which whoever caught a signed push could guess with it. Unproven is a push that
-// passes though neither a signature nor the Channel's guard proves its sender.
-func (h *handler) checkSender(r *http.Request, at route, push platform.Push, account *accounts.Account, message platform.Message) (unproven bool, err error) {
-	proof, err := message.Verify(account.Holder)
-	if err != nil && !errors.Is(err, platform.ErrForged) {
-		return false, err
-	}
-	who := h.guesser(r, account)
-	signed := err == nil && proof == platform.ProofSigned
-	guessable := !signed || who.token
-	if guessable && !h.guesses.allow(who) {
-		return false, errSlowed
-	}
-	if err == nil && !account.Guard.Admits(sealing.NewSecret(push.Query.Get("token")), h.sender(r)) {
-		err = fmt.Errorf("%w: the token or the address is not the Channel's (spec.receive)", platform.ErrForged)
-	}
-	if err != nil {
-		h.guesses.miss(who)
-		return false, err
-	}
-	proven := signed || account.Guard.Proves()
-	if proven {
-		h.guesses.hit(who)
-	}
-	return !proven, suffices(proof, at, account.Guard)
-}
-
-// suffices reports whether what is proven of a sender is enough. Where the platform signs
-// nothing the push still counts as a hint: it makes us ask, and only the answer counts. Where it
-// does and this push cannot be proven so, the guard must prove it.
-func suffices(proof platform.Proof, at route, guard accounts.Guard) error {
-	switch {
-	case proof == platform.ProofMissing && (at.channel == nil || !guard.Proves()):
-		return fmt.Errorf("%w: it carries none, and passes only on the Channel's own path with a token or CIDRs in spec.receive", platform.ErrForged)
-	case proof == platform.ProofUnchecked && !guard.Proves():
-		return errUnchecked
-	}
-	return nil
-}
-
-// errUnchecked is a push that may well be right: somebody has to say how to tell.
-var errUnchecked = errors.New("its signature cannot be checked: configure the rule in the Channel's own block for its platform, or a token or CIDRs in spec.receive")
-
-// sender is the address a push comes from: the connection's, or, behind declared
-// proxies only, the last address in X-Forwarded-For that is not such a proxy.
-func (h *handler) sender(r *http.Request) netip.Addr {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	from := peer.Addr().Unmap()
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0 && h.trusts(from); i-- {
-		hop, err := parseHop(strings.TrimSpace(hops[i]))
-		if err != nil {
-			break
-		}
-		from = hop.Unmap()
-	}
-	return from
-}
-
-// parseHop reads an address of X-Forwarded-For; some proxies write its port too.
-func parseHop(hop string) (netip.Addr, error) {
-	if from, err := netip.ParseAddrPort(hop); err == nil {
-		return from.Addr(), nil
-	}
-	return netip.ParseAddr(hop)
-}
-
-func (h *handler) trusts(address netip.Addr) bool {
-	return slices.ContainsFunc(h.proxies, func(p netip.Prefix) bool { return p.Contains(address) })
-}
-
 // lineBurst is how many lines about pushes that were not accepted come at once; then one a
 // second, for each platform and for each of the three sorts.
 const lineBurst = 20
@@ -507,11 +435,12 @@ func (h *handler) observe(r *http.Request, at route, got result, took time.Durat
 	if leftOut > 0 {
 		log = log.WithValues("linesLeftOut", leftOut)
 	}
+	why := apierror.Plain(got.err)
 	if about == ofRetried {
-		log.Error(got.err, "push not recorded: asked the platform to send it again")
+		log.Error(why, "push not recorded: asked the platform to send it again")
 		return
 	}
-	log.Info("push refused", "why", fmt.Sprint(got.err))
+	log.Info("push refused", "why", fmt.Sprint(why))
 }
 
 // tells what a line about it would be about.

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/accounts"
@@ -783,6 +785,7 @@ func TestLogLines(t *testing.T) {
 		"type unknown":    {with(a, nil), wrong, strings.Replace(codes, "ORDER_SEND_CODE_NOTIFY", secret, 1), []string{"forged", "unknown"}},
 		"too large":       {with(a, nil), right, codes + strings.Repeat(secret, maxBody), []string{"too_large"}},
 		"not known yet":   {with(nil, accounts.ErrNotKnownYet), right, codes, []string{"retry", "not known yet"}},
+		"refused":         {refuses(a, secret), right, codes, []string{"retry", "write: Invalid: spec.orderID: FieldValueInvalid"}},
 		"unreadable":      {with(a, errors.New("Secret x has no key token")), right, codes, []string{"retry", "Secret x has no key token"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -814,4 +817,14 @@ func TestLogLines(t *testing.T) {
 			}
 		})
 	}
+}
+
+// refuses is a book of which the API server refuses a value, and quotes it.
+func refuses(a *accounts.Account, value string) *book {
+	b := with(a, nil)
+	b.record = func(context.Context) (platform.Outcome, error) {
+		return platform.OutcomeRetry, fmt.Errorf("write: %w", apierrors.NewInvalid(v1alpha1.SchemeGroupVersion.WithKind("OrderVoucher").GroupKind(), "main",
+			field.ErrorList{field.Invalid(field.NewPath("spec", "orderID"), value, "no")}))
+	}
+	return b
 }

@@ -63,6 +63,10 @@ func (c *cluster) key(name string) client.ObjectKey {
 // keys are the age identities at hand, one a line.
 type keys struct {
 	identities sealing.Secret
+	// vouching are those of them that vouch for their recipients: the file's or, where none is named,
+	// the Secret's. Beside a file the Secret's only open: they may be another's, and whom the Channel is
+	// sealed for comes from the same Secret.
+	vouching sealing.Secret
 	// lacking is why the Secret's are not among them; nil if they are.
 	lacking error
 }
@@ -74,13 +78,18 @@ func (c *cluster) readKeys(ctx context.Context, channel, file string, in io.Read
 	if err != nil {
 		return keys{}, err
 	}
-	own, lacking := c.sealingSecret(ctx, channel)
-	if lacking == nil {
-		given += "\n" + string(own.Data[identityKey])
-	} else if file == "" {
-		return keys{}, lacking
+	secret, lacking := c.sealingSecret(ctx, channel)
+	if lacking != nil {
+		if file == "" {
+			return keys{}, lacking
+		}
+		return keys{sealing.NewSecret(given), sealing.NewSecret(given), lacking}, nil
 	}
-	return keys{sealing.NewSecret(given), lacking}, nil
+	own := string(secret.Data[identityKey])
+	if file == "" {
+		return keys{sealing.NewSecret(own), sealing.NewSecret(own), nil}, nil
+	}
+	return keys{sealing.NewSecret(given + "\n" + own), sealing.NewSecret(given), nil}, nil
 }
 
 func readIdentities(file string, in io.Reader) (string, error) {
@@ -101,10 +110,11 @@ func readIdentities(file string, in io.Reader) (string, error) {
 	return string(text), nil
 }
 
-// codeID is how a Channel names codes; nil where the key of it is not there, or may not be read.
+// codeID is how a Channel names codes; nil where the key of it is not there, may not be read, or is another's.
 func (c *cluster) codeID(ctx context.Context, channel string, k keys) func(platform.Code) string {
 	secret := &corev1.Secret{}
-	if err := c.Get(ctx, c.key(accounts.SealingSecretName(channel)), secret); err != nil {
+	err := c.Get(ctx, c.key(accounts.SealingSecretName(channel)), secret)
+	if err != nil || accounts.CheckOwner(secret, channel) != nil {
 		return nil
 	}
 	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(secret.Data[codeIDKey])))
@@ -123,7 +133,8 @@ func (c *cluster) codeID(ctx context.Context, channel string, k keys) func(platf
 	return (&accounts.Account{Sealer: sealer}).CodeID
 }
 
-// sealingSecret reads the Secret with a Channel's own identities. Its errors say what to do.
+// sealingSecret reads the Secret with a Channel's own identities. It refuses, as the manager does, one
+// that is not labelled as the Channel's. Its errors say what to do.
 func (c *cluster) sealingSecret(ctx context.Context, channel string) (*corev1.Secret, error) {
 	key := c.key(accounts.SealingSecretName(channel))
 	secret := &corev1.Secret{}
@@ -135,7 +146,11 @@ func (c *cluster) sealingSecret(ctx context.Context, channel string) (*corev1.Se
 		return nil, fmt.Errorf("the Secret %s, which holds the identity, may not be read: have somebody allow it (verb get), or give the identity with --identity FILE: %w", key, err)
 	case err != nil:
 		return nil, fmt.Errorf("read Secret %s: %w", key, err)
-	case strings.TrimSpace(string(secret.Data[identityKey])) == "":
+	}
+	if err := accounts.CheckOwner(secret, channel); err != nil {
+		return nil, fmt.Errorf("%w; what was sealed before opens with the identity of a backup: --identity FILE", err)
+	}
+	if strings.TrimSpace(string(secret.Data[identityKey])) == "" {
 		return nil, fmt.Errorf("the Secret %s has no %s: the Channel is sealed for recipients of its own (spec.sealing.recipients); give the identity of one with --identity FILE", key, identityKey)
 	}
 	if _, err := sealing.Recipients(string(secret.Data[identityKey])); err != nil {

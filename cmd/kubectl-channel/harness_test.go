@@ -162,7 +162,8 @@ func (d *desk) channel(name string, of v1alpha1.Platform, recipients ...string) 
 		identity, _ := newIdentity(d.T)
 		data["identity.age"] = []byte(identity + "\n")
 	}
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: d.namespace, Name: name + "-sealing"}, Data: data}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: d.namespace, Name: name + "-sealing",
+		Labels: map[string]string{v1alpha1.LabelChannel: name}}, Data: data}
 	if err := d.Create(d.Context(), secret); err != nil {
 		d.Fatal(err)
 	}

@@ -56,8 +56,9 @@ func newReseal(flags *genericclioptions.ConfigFlags, streams genericiooptions.IO
 		Long: `Open what is sealed on a Channel and its orders, and seal it anew for those whom the Channel is
 sealed for now: spec.sealing.recipients or, without any, the first identity of the Secret
 <channel>-sealing. It says who they are, and refuses where the identity of one is not at hand: who
-may write the Channel could have put in a recipient of their own. --recipient names those that
-are meant all the same.
+may write the Channel, or make its Secret, could have put in a recipient of their own. With
+--identity only those of the file count as at hand; the Secret's then only open. --recipient names
+those that are meant all the same.
 
 What is known to be sealed for these alone is left as it is. So it may be stopped, and called
 again, at any time. To the operator each order that is written is one with news: it asks the
@@ -76,7 +77,7 @@ platform about it again, once. --rate says how fast.`,
 			return r.channel(command.Context(), args[0])
 		},
 	}
-	command.Flags().StringVar(&r.identity, "identity", "", "File with age identities that open what was sealed before, one a line; - is standard input. The Secret's are taken as well, where it may be read.")
+	command.Flags().StringVar(&r.identity, "identity", "", "File with age identities that open what was sealed before, one a line; - is standard input. The Secret's are taken as well, to open with, where it may be read.")
 	command.Flags().BoolVar(&r.dryRun, "dry-run", false, "Open everything, write nothing, and say what would be done.")
 	command.Flags().StringArrayVar(&r.named, "recipient", nil, "A recipient (age1…) of the Channel's to seal for though its identity is not at hand. May be given several times.")
 	command.Flags().Float64Var(&r.rate, "rate", 5, "How many objects are written in a second, at most.")
@@ -160,10 +161,10 @@ func (r *resealer) currentRecipients(ctx context.Context, channel *v1alpha1.Chan
 }
 
 // checkRecipients says whom it will seal for, and refuses those that nobody has vouched for, by
-// an identity or by name: whoever may write a Channel may add a recipient, and would be given
-// all that was ever sealed.
+// an identity or by name: whoever may write a Channel may add a recipient, and whoever may make
+// Secrets an identity, and they would be given all that was ever sealed.
 func (r *resealer) checkRecipients(channel string) error {
-	held, err := sealing.Recipients(r.keys.identities.Reveal())
+	held, err := sealing.Recipients(r.keys.vouching.Reveal())
 	if err != nil {
 		return err
 	}
@@ -186,7 +187,7 @@ func (r *resealer) checkRecipients(channel string) error {
 		}
 	}
 	if strangers > 0 {
-		return fmt.Errorf("the identities of some recipients of Channel %s are not at hand, and all that was ever sealed could be read with them: add them to the file of --identity or, where you know whose a recipient is, name it with --recipient (%d of them)",
+		return fmt.Errorf("the identities of some recipients of Channel %s are not at hand, and all that was ever sealed could be read with them: add them to the file of --identity (beside it, those of the Secret do not count) or, where you know whose a recipient is, name it with --recipient (%d of them)",
 			channel, strangers)
 	}
 	return nil

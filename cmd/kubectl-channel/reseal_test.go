@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -178,6 +180,61 @@ func TestResealForOtherRecipients(t *testing.T) {
 	l.opensWith(orders[0], map[string]bool{first: true, third: false})
 }
 
+// plant puts another Secret in the place of the Channel's, with an identity of the planter's.
+func (l *line) plant(labels map[string]string) (identity, recipient string) {
+	l.Helper()
+	identity, recipient = newIdentity(l.T)
+	if err := l.Delete(l.Context(), l.secret()); err != nil {
+		l.Fatal(err)
+	}
+	planted := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: l.namespace, Name: l.name + "-sealing", Labels: labels},
+		Data: map[string][]byte{"identity.age": []byte(identity + "\n"), "code-id.key": []byte(base64.StdEncoding.EncodeToString(sealing.NewCodeKey()))}}
+	if err := l.Create(l.Context(), planted); err != nil {
+		l.Fatal(err)
+	}
+	return identity, recipient
+}
+
+// A Secret that somebody made in the place of the true one, without its label, is no more used here
+// than by the manager: nothing is sealed for whoever made it. An identity of one's own still opens.
+func TestPlantedSecretIsRefused(t *testing.T) {
+	for name, labels := range map[string]map[string]string{"no label": nil, "another Channel's": {v1alpha1.LabelChannel: "other"}} {
+		t.Run(name, func(t *testing.T) {
+			d := sit(t)
+			l := d.channel("main", v1alpha1.PlatformFliggy)
+			backup := strings.TrimSpace(l.identities())
+			orders, _ := l.push("order-status", sample(t, "fliggy", "push/order-send-code.json"))
+			planted, recipient := l.plant(labels)
+			before, label := l.secret().ResourceVersion, v1alpha1.LabelChannel+"=main"
+			d.kubectl("reseal", "main", "--identity", d.file(backup)).want(t, exitFailed, label)
+			d.kubectl("reseal", "main", "--identity", d.file(backup), "--recipient", recipient).want(t, exitFailed, label)
+			d.kubectl("reseal", "main").want(t, exitFailed, label)
+			d.kubectl("rotate", "main").want(t, exitFailed, label)
+			l.opensWith(orders[0], map[string]bool{backup: true, planted: false})
+			if l.secret().ResourceVersion != before {
+				t.Error("the Secret was written")
+			}
+			d.kubectl("reveal", "order", orders[0]).want(t, exitFailed, label, "--identity FILE")
+			d.kubectl("reveal", "order", orders[0], "--identity", d.file(backup)).want(t, exitDone, "A1B2C3D4E5")
+		})
+	}
+}
+
+// The label proves nothing: who may make Secrets can set it. So beside --identity an identity of the
+// Secret vouches for nobody, for it is the same Secret that says for whom to seal.
+func TestPlantedIdentityVouchesForNobody(t *testing.T) {
+	d := sit(t)
+	l := d.channel("main", v1alpha1.PlatformFliggy)
+	backup := strings.TrimSpace(l.identities())
+	orders, _ := l.push("order-status", sample(t, "fliggy", "push/order-send-code.json"))
+	planted, recipient := l.plant(map[string]string{v1alpha1.LabelChannel: "main"})
+	d.kubectl("reseal", "main", "--identity", d.file(backup)).want(t, exitFailed, recipient+": its identity is not at hand", "(beside it, those of the Secret do not count)")
+	l.opensWith(orders[0], map[string]bool{backup: true, planted: false})
+	// It is somebody's word that it is meant, as after a rotation.
+	d.kubectl("reseal", "main", "--identity", d.file(backup+"\n"+planted)).want(t, exitDone, "1 bodies sealed anew")
+	l.opensWith(orders[0], map[string]bool{backup: false, planted: true})
+}
+
 // meddler changes an order between the look at it and the write.
 type meddler struct {
 	client.Client
@@ -237,7 +294,10 @@ func TestResealSeesThatTheRecipientsChange(t *testing.T) {
 			}
 			streams, _, _, _ := genericiooptions.NewTestIOStreams()
 			r := &resealer{cluster: &cluster{&meddler{Client: d.Client, meddle: func() { test.change(l) }}, d.namespace},
-				IOStreams: streams, identity: d.file(old + "\n" + fresh), rate: 10_000}
+				IOStreams: streams, rate: 10_000}
+			if test.own { // else those of the Secret are at hand
+				r.identity = d.file(old + "\n" + fresh)
+			}
 			err := r.channel(t.Context(), l.name)
 			if err == nil || !strings.Contains(err.Error(), "is sealed for others now") || errors.Is(err, errPartly) != test.partly {
 				t.Errorf("said: %v", err)

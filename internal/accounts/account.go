@@ -28,6 +28,8 @@ type Account struct {
 	PushesDecide bool
 	// Guard is what every push must satisfy.
 	Guard Guard
+	// MustProve: no push is accepted whose sender nothing proves.
+	MustProve bool
 	// MaxUnknown is how many objects, that the platform has not confirmed, unproven pushes may
 	// make.
 	MaxUnknown int
@@ -80,8 +82,8 @@ func (g Guard) Admits(token sealing.Secret, from netip.Addr) bool {
 	return tokenFits && addressFits
 }
 
-// Proves reports whether a push that passed has proven its sender by that alone. A network
-// that is wider than any one owner's (/8, or /16 of IPv6) proves nothing.
+// Proves reports whether a push that passed has proven its sender by that alone, if its address is the
+// sender's own. A network that is wider than any one owner's (/8, or /16 of IPv6) proves nothing.
 func (g Guard) Proves() bool {
 	everywhere := func(network netip.Prefix) bool {
 		if network.Addr().Is4() {

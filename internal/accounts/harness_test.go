@@ -167,9 +167,13 @@ func (p *place) channel(name string, adjust ...func(*v1alpha1.Channel)) *v1alpha
 	return channel
 }
 
+// secret makes one; a sealing Secret has the label of its Channel.
 func (p *place) secret(name string, data map[string]string) *corev1.Secret {
 	p.Helper()
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: p.namespace, Name: name}, StringData: data}
+	if channel, is := strings.CutSuffix(name, "-sealing"); is {
+		secret.Labels = map[string]string{v1alpha1.LabelChannel: channel}
+	}
 	if err := p.api.Create(p.Context(), secret); err != nil {
 		p.Fatal(err)
 	}

@@ -99,8 +99,12 @@ func (r *Registry) addSealer(ctx context.Context, channel *v1alpha1.Channel, fro
 	if err != nil {
 		return err
 	}
-	from.take(secret, codeIDKey)
-	sealer, problem := newSealer(channel.Spec.Sealing.Recipients, secret)
+	var sealer *sealing.Sealer
+	problem := CheckOwner(secret, channel.Name)
+	if problem == nil {
+		from.take(secret, codeIDKey)
+		sealer, problem = newSealer(channel.Spec.Sealing.Recipients, secret)
+	}
 	if problem != nil {
 		account.Problem = &Problem{v1alpha1.ReasonSealingInvalid, problem.Error()}
 		account.Unreadable = problem
@@ -136,7 +140,24 @@ func newSealer(recipients []string, secret *corev1.Secret) (*sealing.Sealer, err
 	return sealing.NewSealer(recipients, codeKey)
 }
 
-// sealingSecret reads the Channel's sealing Secret, and makes it, or the keys it lacks.
+// CheckOwner says what to do about a sealing Secret that is not labelled as the Channel's: somebody else
+// made it, and what is sealed with an identity that they chose, they can open. It is nil where the label
+// is right. The label itself proves nothing: whoever may make Secrets can set it.
+func CheckOwner(secret *corev1.Secret, channel string) error {
+	if isOf(secret, channel) {
+		return nil
+	}
+	return fmt.Errorf("the Secret %s is not the operator's, and is neither used nor changed: it has no label %s=%s; "+
+		"set the label if its keys are this Channel's, as from a backup, else rename or delete it", secret.Name, v1alpha1.LabelChannel, channel)
+}
+
+// isOf reports whether a Secret is labelled as a Channel's.
+func isOf(secret *corev1.Secret, channel string) bool {
+	return secret.Labels[v1alpha1.LabelChannel] == channel
+}
+
+// sealingSecret reads the Channel's sealing Secret, and makes it, or the keys it lacks. One that is not
+// ours is given as it is.
 // It has no owner: it must outlive its Channel, or sealed bodies could never be read again.
 func (r *Registry) sealingSecret(ctx context.Context, channel *v1alpha1.Channel, from *source) (*corev1.Secret, error) {
 	key := client.ObjectKey{Namespace: channel.Namespace, Name: SealingSecretName(channel.Name)}
@@ -156,6 +177,9 @@ func (r *Registry) sealingSecret(ctx context.Context, channel *v1alpha1.Channel,
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read Secret %s: %w", key, err)
+	}
+	if !isOf(secret, channel.Name) {
+		return secret, nil
 	}
 	before := secret.DeepCopy()
 	if err := addMissingKeys(secret, known, needsIdentity(channel)); err != nil {
@@ -230,8 +254,8 @@ func (r *Registry) addGuard(ctx context.Context, channel *v1alpha1.Channel, from
 // checkProof stops receiving where nothing would prove who sends a push, if that is not allowed.
 // What is pushed meanwhile is to be sent again: somebody has to say how it is to be proven.
 func (r *Registry) checkProof(_ context.Context, channel *v1alpha1.Channel, _ *source, account *Account) error {
-	unproven := r.requireProof && !channel.Spec.Receive.AcceptUnproven && !account.Guard.Proves() && !r.adapters[channel.Spec.Platform].SignsPushes()
-	if unproven && account.Unreadable == nil {
+	account.MustProve = r.requireProof && !channel.Spec.Receive.AcceptUnproven && !r.adapters[channel.Spec.Platform].SignsPushes()
+	if account.MustProve && !account.Guard.Proves() && account.Unreadable == nil {
 		message := fmt.Sprintf("platform %s signs no pushes, and spec.receive has neither a token nor CIDRs that would prove who sends them: no push is accepted; "+
 			"set spec.receive.tokenSecretRef or allowedCIDRs (wider than /8, or /16 of IPv6, proves nothing), or, if anybody may push, acceptUnproven", channel.Spec.Platform)
 		account.Unreadable = errors.New(message)

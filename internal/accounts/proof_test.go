@@ -27,29 +27,34 @@ func (p *place) strict() {
 // otherwise is to be sent again, and its condition says what to do.
 func TestProofIsRequired(t *testing.T) {
 	for name, test := range map[string]struct {
-		adjust func(*v1alpha1.Channel)
-		passes bool
+		adjust       func(*v1alpha1.Channel)
+		passes, must bool
 	}{
-		"nothing":               {func(*v1alpha1.Channel) {}, false},
-		"CIDRs that are no one": {withNetworks("0.0.0.0/0"), false},
-		"one of them too wide":  {withNetworks("203.0.113.0/24", "::/0"), false},
-		"CIDRs":                 {withNetworks("203.0.113.0/24"), true},
-		"a token":               {withToken("token"), true},
-		"its own word":          {acceptUnproven, true},
+		"nothing":               {func(*v1alpha1.Channel) {}, false, true},
+		"CIDRs that are no one": {withNetworks("0.0.0.0/0"), false, true},
+		"one of them too wide":  {withNetworks("203.0.113.0/24", "::/0"), false, true},
+		"CIDRs":                 {withNetworks("203.0.113.0/24"), true, true},
+		"a token":               {withToken("token"), true, true},
+		"its own word":          {acceptUnproven, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := open(t)
 			p.secret("push-token", map[string]string{"token": "t"})
 			channel := p.channel("main", test.adjust)
-			p.load(channel) // nobody asks for proof: all is as before
+			if p.load(channel).MustProve { // nobody asks for proof: all is as before
+				t.Error("each push must prove its sender")
+			}
 			p.holds("main")
 			p.strict()
+			account := p.loadAny(channel)
+			if account.MustProve != test.must { // an address may be everybody's, which only the door can tell
+				t.Errorf("each push must prove its sender: %v", account.MustProve)
+			}
 			if test.passes {
 				p.load(channel)
 				p.holds("main")
 				return
 			}
-			account := p.loadAny(channel)
 			for _, says := range []string{"spec.receive.tokenSecretRef", "allowedCIDRs", "acceptUnproven"} {
 				p.problem(account, v1alpha1.ReasonSenderNotProven, says, false)
 			}
@@ -63,8 +68,8 @@ func TestProofOfAPlatformThatSigns(t *testing.T) {
 	channel := p.channel("main", func(c *v1alpha1.Channel) { c.Spec.Platform = v1alpha1.PlatformSCTT })
 	p.strict()
 	account := p.loadAny(channel)
-	if account.Unreadable != nil {
-		t.Error(account.Unreadable)
+	if account.Unreadable != nil || account.MustProve {
+		t.Error(account.Unreadable, account.MustProve)
 	}
 }
 

@@ -88,6 +88,9 @@ func (o *origin) Get(_ context.Context, key client.ObjectKey, into client.Object
 		return apierrors.NewNotFound(corev1.Resource("secrets"), key.Name)
 	}
 	*secret = corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}, Data: data}
+	if key.Name == SealingSecretName(o.Name) { // it was ours, or nothing of it would be here
+		secret.Labels = map[string]string{v1alpha1.LabelChannel: o.Name}
+	}
 	return nil
 }
 

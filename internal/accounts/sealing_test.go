@@ -130,7 +130,8 @@ func TestSecondToMakeASecretLoses(t *testing.T) {
 			return apierrors.NewNotFound(schema.GroupResource{Resource: "secrets"}, key.Name)
 		},
 		"it lacked keys": func(o client.Object, key client.ObjectKey) error {
-			*o.(*corev1.Secret) = corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name, ResourceVersion: "1"}}
+			*o.(*corev1.Secret) = corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name, ResourceVersion: "1",
+				Labels: map[string]string{v1alpha1.LabelChannel: "main"}}}
 			return nil
 		},
 	} {
@@ -206,6 +207,39 @@ func TestMissingKeysAreCompleted(t *testing.T) {
 				t.Errorf("written: %v", written)
 			}
 		})
+	}
+}
+
+// A Secret of the name that is not labelled as the Channel's is somebody else's: nothing is sealed with
+// its keys, nor anything put into it, and the condition says what to do. Labelled, it is used.
+func TestForeignSealingSecret(t *testing.T) {
+	own, _ := identity(t)
+	for name, labels := range map[string]map[string]string{"no label": nil, "another Channel's": {v1alpha1.LabelChannel: "other"}} {
+		for what, data := range map[string]map[string]string{"with keys": {identityKey: own, codeIDKey: newCodeKey()}, "with one": {identityKey: own}, "empty": {}} {
+			t.Run(name+" "+what, func(t *testing.T) {
+				p := open(t)
+				foreign := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: p.namespace, Name: "main-sealing", Labels: labels}, StringData: data}
+				if err := p.api.Create(t.Context(), foreign); err != nil {
+					t.Fatal(err)
+				}
+				channel := p.channel("main")
+				account := p.loadAny(channel)
+				p.problem(account, v1alpha1.ReasonSealingInvalid, v1alpha1.LabelChannel+"=main", false)
+				if account.Sealer != nil {
+					t.Error("it seals with somebody else's keys")
+				}
+				there := p.sealing("main")
+				if there.ResourceVersion != foreign.ResourceVersion {
+					t.Error("the Secret was written")
+				}
+				there.Labels = map[string]string{v1alpha1.LabelChannel: "main"}
+				if err := p.api.Update(t.Context(), there); err != nil {
+					t.Fatal(err)
+				}
+				p.load(channel)
+				p.holds("main")
+			})
+		}
 	}
 }
 

@@ -70,7 +70,7 @@ func (w *secretWatch) begin(namespace string) {
 	log := ctrl.Log.WithName("accounts").WithValues("namespace", namespace)
 	err := errors.Join(informer.SetTransform(onlyNames), informer.SetWatchErrorHandlerWithContext(
 		func(_ context.Context, _ *toolscache.Reflector, err error) {
-			log.Info("changes of the Secrets are not seen: trying again", "why", err.Error())
+			log.Info("changes of the Secrets are not seen: trying again", "why", err)
 		}))
 	for _, follow := range w.followers {
 		err = errors.Join(err, follow(informer))

@@ -60,7 +60,7 @@ func (t *accessTokens) run(ctx context.Context, r *renewal, fetch func(context.C
 	case err != nil:
 		t.gap, t.rest = 0, min(max(2*t.rest, shortestRest), longestRest)
 		r.err, r.again = err, time.Now().Add(t.rest)
-		ctrl.LoggerFrom(ctx).WithName("accounts").Info("the access token is not renewed", "secret", t.key, "why", err.Error())
+		ctrl.LoggerFrom(ctx).WithName("accounts").Info("the access token is not renewed", "secret", t.key, "why", err)
 	case busy:
 		t.gap = min(max(2*t.gap, shortestGap), longestGap)
 		<-time.After(t.gap)

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/apierror"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
@@ -76,7 +77,7 @@ func (t *accessTokens) read(ctx context.Context) (*corev1.Secret, error) {
 	if err != nil {
 		return nil, t.failure("read", err)
 	}
-	if secret.Labels[v1alpha1.LabelChannel] != t.owner.Name {
+	if !isOf(secret, t.owner.Name) {
 		return nil, fmt.Errorf("the Secret %s is not the operator's: it has no label %s=%s; rename or delete it: %w",
 			t.key, v1alpha1.LabelChannel, t.owner.Name,
 			&platform.Error{Kind: platform.Refused, Reason: platform.ReasonCredentials, Op: tokenOp, Text: "it cannot be kept"})
@@ -113,5 +114,5 @@ func (t *accessTokens) failure(what string, err error) error {
 	t.mu.Unlock()
 	encoded := sealing.NewSecret(base64.StdEncoding.EncodeToString([]byte(token.Reveal())))
 	return fmt.Errorf("%s Secret %s: %w", what, t.key, &platform.Error{Kind: platform.Transient, Reason: platform.ReasonUnavailable,
-		Op: tokenOp, Text: sealing.Scrub(err.Error(), token, encoded)})
+		Op: tokenOp, Text: sealing.Scrub(apierror.Plain(err).Error(), token, encoded)})
 }

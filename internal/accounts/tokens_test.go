@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -701,6 +702,14 @@ func TestAPIServerIsAway(t *testing.T) {
 		s.fails(s.replica(), sealing.Secret{}, platform.Transient, "main-access-token")
 		s.fetched(0)
 	})
+}
+
+// What the API server quotes of a Secret that it refuses may be a token that this replica does not know.
+func TestTokenErrorsQuoteNothingOfTheAPIServer(t *testing.T) {
+	s := share(t)
+	r := s.replica()
+	r.set(func(string) error { return apierrors.NewInternalError(errors.New("no `planted token` is taken")) }, nil)
+	s.fails(r, sealing.Secret{}, platform.Transient, "no … is taken")
 }
 
 // A claim that could not be given up is its holder's still, and nobody else's for long.

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
+	"github.com/laidoulaile/channel-operator/internal/panics"
 )
 
 // A Channel that could not be loaded is tried again after these gaps.
@@ -40,7 +41,7 @@ func (r *Registry) SetupWithManager(mgr ctrl.Manager) error {
 		WatchesRawSource(r.SecretEvents(SecretHandler(r.channels))).
 		WithOptions(controller.Options{NeedLeaderElection: ptr.To(false), MaxConcurrentReconciles: 4,
 			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, lastRetry)}).
-		Complete(r)
+		Complete(panics.Reconciler("accounts", r))
 }
 
 // SecretHandler wakes the Channels that depend on a Secret.

@@ -1,5 +1,6 @@
 // Package panics says of a panic what may be logged: its type, and where it was. Neither its text nor
-// what was passed on the way, for both may be what a push says. It knows nothing of who survives one.
+// what was passed on the way, for both may be what a push says. It lets reconcilers survive one, whatever
+// they do; it knows nothing of who else does.
 package panics
 
 import (

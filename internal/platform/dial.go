@@ -86,7 +86,7 @@ func notDenied(denied []netip.Prefix, address string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s", ErrEndpoint, address)
 	}
-	dialled, ip := at.Addr().Unmap().WithZone(""), counting(at.Addr())
+	dialled, ip := at.Addr().Unmap().WithZone(""), Untranslated(at.Addr())
 	if slices.ContainsFunc(denied, func(p netip.Prefix) bool { return p.Contains(ip) || p.Contains(dialled) }) {
 		return fmt.Errorf("%w: it resolves to %s, which --denied-cidrs names", ErrEndpoint, ip)
 	}
@@ -108,14 +108,14 @@ func public(ip netip.Addr) bool {
 	if ip.Zone() != "" { // a zone is of this machine, and no prefix has an address with one
 		return false
 	}
-	ip = counting(ip)
+	ip = Untranslated(ip)
 	inside := func(p netip.Prefix) bool { return p.Contains(ip) }
 	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !slices.ContainsFunc(notPublic, inside)
 }
 
-// counting is the address that counts: of a mapped or translated one the IPv4 address, without
+// Untranslated is the address that counts: of a mapped or translated one the IPv4 address, without
 // a zone.
-func counting(ip netip.Addr) netip.Addr {
+func Untranslated(ip netip.Addr) netip.Addr {
 	ip = ip.Unmap().WithZone("")
 	if translated.Contains(ip) {
 		b := ip.As16()
@@ -130,14 +130,15 @@ var translated = netip.MustParsePrefix("64:ff9b::/96")
 
 // notPublic passes for public by Go's reckoning.
 var notPublic = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"),      // this network
-	netip.MustParsePrefix("100.64.0.0/10"),  // shared address space (RFC 6598): clusters put their pods there
-	netip.MustParsePrefix("192.0.0.0/24"),   // protocol assignments; a cloud's metadata
-	netip.MustParsePrefix("198.18.0.0/15"),  // benchmarks
-	netip.MustParsePrefix("240.0.0.0/4"),    // reserved
-	netip.MustParsePrefix("::/96"),          // IPv4-compatible
-	netip.MustParsePrefix("64:ff9b:1::/48"), // a site's own NAT64
-	netip.MustParsePrefix("2001::/32"),      // Teredo: any IPv4 address within
-	netip.MustParsePrefix("2002::/16"),      // 6to4: any IPv4 address within
-	netip.MustParsePrefix("fec0::/10"),      // site-local
+	netip.MustParsePrefix("0.0.0.0/8"),        // this network
+	netip.MustParsePrefix("100.64.0.0/10"),    // shared address space (RFC 6598): clusters put their pods there
+	netip.MustParsePrefix("168.63.129.16/32"), // a cloud's own server of each machine, with its secrets: a public address
+	netip.MustParsePrefix("192.0.0.0/24"),     // protocol assignments; a cloud's metadata
+	netip.MustParsePrefix("198.18.0.0/15"),    // benchmarks
+	netip.MustParsePrefix("240.0.0.0/4"),      // reserved
+	netip.MustParsePrefix("::/96"),            // IPv4-compatible
+	netip.MustParsePrefix("64:ff9b:1::/48"),   // a site's own NAT64
+	netip.MustParsePrefix("2001::/32"),        // Teredo: any IPv4 address within
+	netip.MustParsePrefix("2002::/16"),        // 6to4: any IPv4 address within
+	netip.MustParsePrefix("fec0::/10"),        // site-local
 }

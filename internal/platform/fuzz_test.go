@@ -106,7 +106,7 @@ func FuzzCheckEndpoint(f *testing.F) {
 
 // inside are addresses that lead inside, in the words of those who assign them: what
 // FuzzDialledAddress compares with is written out once more.
-var inside = prefixes("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
+var inside = prefixes("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16/32", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
 	"192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4", "::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16", "fc00::/7", "fe80::/10",
 	"fec0::/10", "ff00::/8")
 
@@ -119,10 +119,13 @@ func prefixes(texts ...string) (all []netip.Prefix) {
 
 // FuzzDialledAddress: no address that leads inside is dialled, in whatever form, and all others are.
 func FuzzDialledAddress(f *testing.F) {
-	for _, text := range []string{"8.8.8.8", "169.254.169.254", "::1", "fd00:ec2::254", "2400:3200::1", "::ffff:10.0.0.1", "64:ff9b::a00:1"} {
-		ip := netip.MustParseAddr(text).As16()
-		f.Add(ip[:], uint16(443), "")
-		f.Add(ip[:], uint16(443), "eth0")
+	for _, text := range []string{"8.8.8.8", "169.254.169.254", "::1", "fd00:ec2::254", "2400:3200::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "168.63.129.16",
+		"64:ff9b::a83f:8110", "168.63.129.17", "0.0.0.1", "100.64.0.1", "192.0.0.192", "198.18.0.1", "240.0.0.1", "64:ff9b:1::1", "2001::1", "2002::1", "fec0::1"} {
+		ip := netip.MustParseAddr(text)
+		mapped := ip.As16()
+		f.Add(ip.AsSlice(), uint16(443), "")
+		f.Add(mapped[:], uint16(443), "")
+		f.Add(mapped[:], uint16(443), "eth0")
 	}
 	f.Fuzz(func(t *testing.T, raw []byte, port uint16, zone string) {
 		ip, valid := netip.AddrFromSlice(raw)

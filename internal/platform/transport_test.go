@@ -3,6 +3,7 @@ package platform_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -171,6 +172,32 @@ func TestBodyLevelFailureIsTheAdapters(t *testing.T) {
 	body, err := platform.NewTransport(t.Name(), generous, statuses(200)).Do(t.Context(), call)
 	if body != nil || !errors.Is(err, refusal) {
 		t.Errorf("Do() = %q, %v", body, err)
+	}
+}
+
+// An answer is read for what it is: what its Content-Type says of it, wrong or nothing, makes no
+// difference, neither to one that is good nor to one that is no answer.
+func TestContentTypeOfAnAnswerSaysNothing(t *testing.T) {
+	for _, label := range []string{"", "application/json", "text/html; charset=utf-8", "image/png", "multipart/form-data", "no type at all;;="} {
+		for body, good := range map[string]bool{`{"code":0}`: true, "<html>busy</html>": false} {
+			transport := platform.NewTransport(t.Name(), generous, roundTripper(func(*http.Request) (*http.Response, error) {
+				return answer(http.StatusOK, body, "Content-Type", label), nil
+			}))
+			call := question()
+			call.Classify = func(answer []byte) error {
+				if !json.Valid(answer) {
+					return &platform.Error{Kind: platform.Transient, Reason: platform.ReasonBadAnswer, Op: "op"}
+				}
+				return nil
+			}
+			got, err := transport.Do(t.Context(), call)
+			if good && (err != nil || string(got) != body) {
+				t.Errorf("%q: %q, %v", label, got, err)
+			}
+			if !good {
+				want(t, err, platform.Transient, platform.ReasonBadAnswer)
+			}
+		}
 	}
 }
 

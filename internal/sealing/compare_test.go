@@ -22,6 +22,62 @@ func TestSecretsAreNotComparable(t *testing.T) {
 	}
 }
 
+// Two are equal where they are the same text to the byte, however they were made.
+func TestEqual(t *testing.T) {
+	long := strings.Repeat("s", 1000)
+	for _, test := range []struct {
+		one, other sealing.Secret
+		want       bool
+	}{
+		{sealing.NewSecret("token"), sealing.NewSecret("to" + "ken"), true},
+		{sealing.NewSecret(long), sealing.NewSecret(long), true},
+		{sealing.NewSecret(""), sealing.NewSecret(""), true},
+		{sealing.Secret{}, sealing.NewSecret(""), true},
+		{sealing.NewSecret("\xff\x00"), sealing.NewSecret("\xff\x00"), true},
+		{sealing.NewSecret("token"), sealing.NewSecret("tokem"), false},
+		{sealing.NewSecret("token"), sealing.NewSecret("Token"), false},
+		{sealing.NewSecret("token"), sealing.NewSecret("toke"), false},
+		{sealing.NewSecret("token"), sealing.NewSecret("token\x00"), false},
+		{sealing.NewSecret("token"), sealing.NewSecret(" token"), false},
+		{sealing.NewSecret("token"), sealing.NewSecret(""), false},
+		{sealing.NewSecret("token"), sealing.Secret{}, false},
+		{sealing.NewSecret(long), sealing.NewSecret(long + "s"), false},
+	} {
+		if test.one.Equal(test.other) != test.want || test.other.Equal(test.one) != test.want {
+			t.Errorf("%.10q and %.10q: want %v", test.one.Reveal(), test.other.Reveal(), test.want)
+		}
+	}
+}
+
+// What Equal hands to the compare is of one length whatever the secrets are: a compare of texts ends
+// at once where their lengths differ, and so tells a length to who tries them all.
+func TestEqualTellsNoLength(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "secret.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compares := 0
+	ast.Inspect(file, func(node ast.Node) bool {
+		call, ok := node.(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		if f, ok := call.Fun.(*ast.SelectorExpr); !ok || f.Sel.Name != "ConstantTimeCompare" {
+			return true
+		}
+		compares++
+		for _, arg := range call.Args {
+			if _, digest := arg.(*ast.SliceExpr); !digest {
+				t.Error("a text is compared, not its digest")
+			}
+		}
+		return true
+	})
+	if compares != 1 {
+		t.Errorf("%d compares in constant time", compares)
+	}
+}
+
 // guessed are names of what somebody could guess byte by byte if comparing took its time.
 var guessed = regexp.MustCompile(`(?i)(sign|signature|token|secret|digest|mac|password)$`)
 
@@ -69,6 +125,8 @@ func TestComparesThatTakeTheirTime(t *testing.T) {
 		`m.token != known`:                        true,
 		`bytes.Equal(digest, sum)`:                true,
 		`strings.EqualFold(sign, want)`:           true,
+		`strings.ToLower(gotSign) == want`:        true,
+		`oneSign == otherSign`:                    true,
 		`slices.Contains(known, push.Token)`:      true,
 		`sign == ""`:                              false,
 		`a.Reveal() == ""`:                        false,
@@ -86,6 +144,54 @@ func TestComparesThatTakeTheirTime(t *testing.T) {
 			t.Errorf("%s: found %v, want %v", line, got, found)
 		}
 	}
+}
+
+// Where signs are compared, it is by what takes the same time, whatever the names are there.
+func TestSignsAreComparedInConstantTime(t *testing.T) {
+	for path, compare := range map[string]string{"../platform/douyin/sign.go": "sameSign", "../platform/sctt/sign.go": "equal"} {
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(file.Decls, func(decl ast.Decl) bool { return answersByConstantTime(decl, compare) }) {
+			t.Errorf("%s: %s does not return what crypto/subtle or hmac.Equal says", path, compare)
+		}
+	}
+}
+
+// answersByConstantTime reports whether it is the function of the name, and returns in one place only:
+// what a compare in constant time says.
+func answersByConstantTime(decl ast.Decl, name string) bool {
+	f, ok := decl.(*ast.FuncDecl)
+	if !ok || f.Name.Name != name {
+		return false
+	}
+	returns, constant := 0, 0
+	ast.Inspect(f, func(node ast.Node) bool {
+		r, ok := node.(*ast.ReturnStmt)
+		if !ok {
+			return true
+		}
+		returns++
+		said := r.Results[0]
+		if compare, ok := said.(*ast.BinaryExpr); ok && compare.Op == token.EQL && literal(compare.Y) {
+			said = compare.X // subtle says 1
+		}
+		if call, ok := said.(*ast.CallExpr); ok && inConstantTime(call.Fun) {
+			constant++
+		}
+		return true
+	})
+	return returns == 1 && constant == 1
+}
+
+func inConstantTime(fun ast.Expr) bool {
+	f, ok := fun.(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	from, ok := f.X.(*ast.Ident)
+	return ok && slices.Contains([]string{"subtle.ConstantTimeCompare", "hmac.Equal"}, from.Name+"."+f.Sel.Name)
 }
 
 // timed are the places in a file where something that could be guessed is compared in a time

@@ -115,6 +115,49 @@ func TestScrubKnowsOtherFormsOfASCII(t *testing.T) {
 	}
 }
 
+// unseen are characters that show nothing: a soft hyphen, joiners, marks of direction, selectors of
+// variants, fillers, tags, a mark of the byte order, and controls.
+var unseen = []rune("\u00ad\u034f\u061c\u115f\u1160\u17b4\u180b\u180e\u200b\u200c\u200d\u200e\u202e\u2060\u2063\u2069\u3164\ufe0f\ufeff\uffa0\ufff9" +
+	"\U000e0001\U000e0041\U000e0100\x00\x08\x1b\x7f\u0080")
+
+// What nobody sees, wherever it stands in a secret, is no way around: neither in the text nor in the
+// secret that is sought, nor in what only looks like one.
+func TestScrubDropsWhatIsInvisible(t *testing.T) {
+	for _, r := range unseen {
+		for text, want := range map[string]string{
+			"say op%en sesame":       "say •••",
+			"%满房%口令%已用":              "•••已用",
+			"手机138%0013%8000":        "手机•••",
+			"ab%12%34":               "•••",
+			"ｗｗｗ．ｘ．ｃｎ%／ｑｒ":           "[link]",
+			"nothing %here":          "nothing here",
+			"https:%//x.example/qr":  "[link]",
+			"line one\nline t%wo\tx": "line one line two x",
+		} {
+			text = strings.ReplaceAll(text, "%", string(r))
+			secrets := []sealing.Secret{sealing.NewSecret("open sesame"), sealing.NewSecret("满房" + string(r) + "口令"), sealing.NewSecret(string(r) + " ")}
+			if got := sealing.Scrub(text, secrets...); got != want {
+				t.Errorf("Scrub(%q) = %q, want %q", text, got, want)
+			}
+		}
+	}
+}
+
+// Whatever the secret is, and wherever anything invisible is put into it, it is hidden.
+func TestScrubFindsSecretsThroughWhatIsInvisible(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		secret := rapid.StringMatching(`[a-zA-Z0-9满房口令]{2,20}`).Draw(t, "secret")
+		var written strings.Builder
+		for _, r := range secret {
+			written.WriteRune(r)
+			written.WriteString(string(rapid.SliceOfN(rapid.SampledFrom(unseen), 0, 3).Draw(t, "unseen")))
+		}
+		if got := sealing.Scrub("券码 "+written.String()+" 已核销", sealing.NewSecret(secret)); got != "券码 ••• 已核销" {
+			t.Errorf("Scrub(%q) = %q", written.String(), got)
+		}
+	})
+}
+
 func TestExcerptScrubsBeforeItCuts(t *testing.T) {
 	if got := sealing.Excerpt("code A123 票券", 6, sealing.NewSecret("A123")); got != "code •" {
 		t.Errorf("Excerpt = %q", got)

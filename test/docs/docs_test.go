@@ -26,6 +26,7 @@ import (
 	"github.com/laidoulaile/channel-operator/controllers"
 	"github.com/laidoulaile/channel-operator/internal/journal"
 	"github.com/laidoulaile/channel-operator/internal/ledger"
+	"github.com/laidoulaile/channel-operator/internal/panics"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 	"github.com/laidoulaile/channel-operator/internal/platform/douyin"
 	"github.com/laidoulaile/channel-operator/internal/platform/fliggy"
@@ -128,7 +129,7 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = kept.Close() })
-	for _, collectors := range [][]prometheus.Collector{platform.Collectors(), webhookserver.Collectors(), controllers.Collectors(),
+	for _, collectors := range [][]prometheus.Collector{platform.Collectors(), webhookserver.Collectors(), controllers.Collectors(), panics.Collectors(),
 		ledger.New(nil, nil, kept).Collectors()} {
 		for _, c := range collectors {
 			c.Describe(descriptions)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -69,6 +70,7 @@ func (c *chaos) perform(a act) {
 		}
 	}
 	c.between(300, 1200)
+	c.awaitDone(a.sky)
 	if a.kill {
 		if a.sky == away && !a.disk {
 			c.awaitAbove("channel_operator_journal_records") // what a kill must not lose
@@ -92,6 +94,21 @@ func (c *chaos) perform(a act) {
 		}
 	}
 	c.between(100, 1200)
+}
+
+// done is what a sky does to requests.
+var done = map[sky][]string{away: {"away"}, hangs: {"hung"}, refuses: {"Internal Server Error", "Too Many Requests", "Conflict"}, mute: {"unheard"}}
+
+// awaitDone waits a little for a sky to have done, in this act or one before, all that it does: what fails
+// is asked less often, and a moment that the dice give may be over before anything was asked in it.
+func (c *chaos) awaitDone(of sky) {
+	for range 500 {
+		counts := c.weather.counts()
+		if !slices.ContainsFunc(done[of], func(what string) bool { return counts[what] == 0 }) {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // awaitAbove waits a little for a gauge of the manager to be above zero: on a busy machine a moment

@@ -68,6 +68,9 @@ func (w *world) walk(t *testing.T, scene scenario, orders string, moments []bool
 	for n := 1; ; n++ {
 		for _, after := range moments {
 			id := fmt.Sprintf("%s%02d%d", orders, n, rank(after))
+			// Who died last may not be back yet, and what was before the scene asks only as long
+			// as the scene's platform does: a third of a second, where its hours are short.
+			s.eventually(w.isUp)
 			scene.prepare(&s, id)
 			w.gate.watch(stepsOf(id), n, after, w.kill)
 			deaths := w.died()

@@ -168,7 +168,7 @@ func (p *pair) takenOver(old *world, seen *progress, how string, gone time.Time)
 			p.one.Errorf("the leader was %s, and nobody leads after %s\n%s", how, takeover, other.log())
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // each look reads all metrics, of both
 	}
 	led := time.Since(gone)
 	if err := p.awaitWork(seen, gone.Add(2*time.Second), gone.Add(takeover)); err != nil {

@@ -282,38 +282,52 @@ func checkRights(t *testing.T, c client.Client) {
 	}
 }
 
-// What is asked above are some rights of many: these are all that config/default gives anybody.
+// rule is one of a Role: resources, verbs and names in one string each.
+func rule(group, resources, verbs string, names ...string) rbacv1.PolicyRule {
+	return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: strings.Fields(resources), Verbs: strings.Fields(verbs), ResourceNames: names}
+}
+
+// What is asked above are some rights of many: these are all that config/default gives anybody, and
+// all that the overlay for some namespaces does.
 func TestRulesAreTheseAndNoOthers(t *testing.T) {
-	rule := func(group, resources, verbs string, names ...string) rbacv1.PolicyRule {
-		return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: strings.Fields(resources), Verbs: strings.Fields(verbs), ResourceNames: names}
+	inNamespaces := []rbacv1.PolicyRule{
+		rule(group, "channels", "get list watch"),
+		rule(group, "channels/status ordervouchers/status productsyncs/status", "patch"),
+		rule(group, "ordervouchers productsyncs", "create delete get list patch watch"),
+		rule("events.k8s.io", "events", "create patch"),
 	}
-	want := map[string][]rbacv1.PolicyRule{
-		"ClusterRole channel-operator-manager-role": {
-			rule(group, "channels", "get list watch"),
-			rule(group, "channels/status ordervouchers/status productsyncs/status", "patch"),
-			rule(group, "ordervouchers productsyncs", "create delete get list patch watch"),
-			rule("events.k8s.io", "events", "create patch"),
-		},
-		"ClusterRole channel-operator-channel-secrets": {rule("", "secrets", "get list watch create patch")},
+	secrets := rule("", "secrets", "get list watch create patch")
+	election := []rbacv1.PolicyRule{
+		rule("coordination.k8s.io", "leases", "create"),
+		rule("coordination.k8s.io", "leases", "get update", "channel-operator."+group),
+		rule("", "events", "create patch"),
+	}
+	const manager, electing = "ServiceAccount " + namespace + "/channel-operator-manager", "Role " + namespace + "/channel-operator-leader-election-role"
+	compareRules(t, "config/default", map[string][]rbacv1.PolicyRule{
+		"ClusterRole channel-operator-manager-role":    inNamespaces,
+		"ClusterRole channel-operator-channel-secrets": {secrets},
 		"ClusterRole channel-operator-metrics-auth-role": {
 			rule("authentication.k8s.io", "tokenreviews", "create"),
 			rule("authorization.k8s.io", "subjectaccessreviews", "create"),
 		},
 		"ClusterRole channel-operator-metrics-reader": {{NonResourceURLs: []string{"/metrics"}, Verbs: []string{"get"}}},
-		"Role channel-operator-leader-election-role": {
-			rule("coordination.k8s.io", "leases", "create"),
-			rule("coordination.k8s.io", "leases", "get update", "channel-operator."+group),
-			rule("", "events", "create patch"),
-		},
-	}
-	const manager = "ServiceAccount " + namespace + "/channel-operator-manager"
-	wantBound := map[string]string{
+		electing: election,
+	}, map[string]string{
 		"ClusterRole channel-operator-manager-role":      manager,
 		"ClusterRole channel-operator-metrics-auth-role": manager,
-		"Role channel-operator-leader-election-role":     manager,
-	}
+		electing: manager,
+	})
+	compareRules(t, "config/overlays/namespaced", map[string][]rbacv1.PolicyRule{
+		"Role travel/channel-operator-manager": append(inNamespaces, secrets),
+		electing:                               election,
+	}, map[string]string{"Role travel/channel-operator-manager": manager, electing: manager})
+}
+
+// compareRules compares all rules of a folder, and who has them.
+func compareRules(t *testing.T, dir string, want map[string][]rbacv1.PolicyRule, wantBound map[string]string) {
+	t.Helper()
 	got, bound := map[string][]rbacv1.PolicyRule{}, map[string]string{}
-	for _, object := range build(t, "config/default") {
+	for _, object := range build(t, dir) {
 		switch object.GetKind() {
 		case "Role", "ClusterRole":
 			var role rbacv1.ClusterRole // a Role has no more than it
@@ -321,12 +335,12 @@ func TestRulesAreTheseAndNoOthers(t *testing.T) {
 			if role.AggregationRule != nil {
 				t.Errorf("%s takes what other roles have", role.Name)
 			}
-			got[role.Kind+" "+role.Name] = role.Rules
+			got[role.Kind+" "+within(object.GetNamespace(), role.Name)] = role.Rules
 		case "RoleBinding", "ClusterRoleBinding":
 			var binding rbacv1.ClusterRoleBinding
 			decode(t, object, &binding)
 			for _, to := range binding.Subjects {
-				bound[binding.RoleRef.Kind+" "+binding.RoleRef.Name] += to.Kind + " " + to.Namespace + "/" + to.Name
+				bound[binding.RoleRef.Kind+" "+within(binding.Namespace, binding.RoleRef.Name)] += to.Kind + " " + to.Namespace + "/" + to.Name
 			}
 			if wide := binding.RoleRef.Kind == "ClusterRole"; wide != (binding.Kind == "ClusterRoleBinding") || wide != (binding.Namespace == "") {
 				t.Errorf("%s %s/%s binds a %s", binding.Kind, binding.Namespace, binding.Name, binding.RoleRef.Kind)
@@ -334,12 +348,15 @@ func TestRulesAreTheseAndNoOthers(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("rules (-want +got):\n%s", diff)
+		t.Errorf("%s: rules (-want +got):\n%s", dir, diff)
 	}
 	if diff := cmp.Diff(wantBound, bound); diff != "" {
-		t.Errorf("who has them (-want +got):\n%s", diff)
+		t.Errorf("%s: who has them (-want +got):\n%s", dir, diff)
 	}
 }
+
+// within is a name in a namespace; without one, the name.
+func within(namespace, name string) string { return strings.TrimPrefix(namespace+"/"+name, "/") }
 
 // may checks that the manager may do just this in a namespace; empty: in the whole cluster.
 func may(t *testing.T, c client.Client, where string, want map[string][]string) {

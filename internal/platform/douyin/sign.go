@@ -123,8 +123,8 @@ func legacySign(text []byte) string {
 }
 
 // sameSign compares hex without regard to case, in constant time.
-func sameSign(got, want string) bool {
-	return subtle.ConstantTimeCompare([]byte(strings.ToLower(got)), []byte(want)) == 1
+func sameSign(gotSign, wantSign string) bool {
+	return subtle.ConstantTimeCompare([]byte(strings.ToLower(gotSign)), []byte(wantSign)) == 1
 }
 
 func forged(text string) error { return fmt.Errorf("%w: %s", platform.ErrForged, text) }

@@ -383,15 +383,38 @@ func (o Object) list(name string) []json.RawMessage {
 	return list
 }
 
-// Shorten makes a text of the platform fit to show: at most limit runes, valid
-// UTF-8, on one line.
+// Shorten makes a text of the platform fit to show: at most limit runes, valid UTF-8, on one
+// line. A word that does not fit is left out whole, unless it is all there is: half a code is not
+// known as one to who scrubs the text later. Control characters that are no white space are
+// dropped, for they would part a code in two.
 func Shorten(text string, limit int) string {
 	oneLine := func(r rune) rune {
-		if unicode.IsControl(r) {
+		switch {
+		case !unicode.IsControl(r):
+			return r
+		case unicode.IsSpace(r):
 			return ' '
 		}
-		return r
+		return -1
 	}
 	runes := []rune(strings.TrimSpace(strings.Map(oneLine, text)))
-	return string(runes[:min(len(runes), limit)])
+	if len(runes) <= limit {
+		return string(runes)
+	}
+	end := limit
+	for end > 0 && ofWord(runes[end-1]) && ofWord(runes[limit]) {
+		end--
+	}
+	if whole := strings.TrimSpace(string(runes[:end])); strings.ContainsFunc(whole, says) {
+		return whole
+	}
+	return string(runes[:limit])
+}
+
+func says(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) }
+
+// ofWord reports whether a character may stand within a code. Those of scripts that put no spaces
+// between words, as Chinese, may not: their sentences would be one word.
+func ofWord(r rune) bool {
+	return r == '-' || r == '_' || unicode.IsNumber(r) || unicode.IsLetter(r) && !unicode.Is(unicode.Lo, r) || unicode.Is(unicode.Cf, r)
 }

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/laidoulaile/channel-operator/internal/platform/fields"
+	"github.com/laidoulaile/channel-operator/internal/sealing"
 )
 
 func parse(t interface{ Fatalf(string, ...any) }, text string) fields.Object {
@@ -164,9 +165,26 @@ func TestShorten(t *testing.T) {
 		text  string
 		limit int
 		want  string
-	}{{" a\nb ", 9, "a b"}, {"西湖一晚", 2, "西湖"}, {"", 3, ""}, {"\x00", 3, ""}, {"abc", 0, ""}} {
+	}{{" a\nb ", 9, "a b"}, {"西湖一晚", 2, "西湖"}, {"", 3, ""}, {"\x00", 3, ""}, {"abc", 0, ""},
+		{"o\x00pen\tit", 9, "open it"}, {"one two", 5, "one"}, {"one two", 7, "one two"}, {"one two", 3, "one"}, {"one two", 4, "one"}, {"one two, three", 7, "one two"}, {"券码ab-12_c", 5, "券码"},
+		{"券码ａｂ①２\u200bc", 6, "券码"}, {"abcdef", 4, "abcd"}, {"{abcdef", 4, "{abc"}, {" ab cd", 1, "a"}} {
 		if got := fields.Shorten(test.text, test.limit); got != test.want {
 			t.Errorf("%q to %d: %q, want %q", test.text, test.limit, got, test.want)
+		}
+	}
+}
+
+// A secret that does not fit is not shown in part, once the text is scrubbed: wherever the cut goes through it, and
+// whatever control characters part it.
+func TestShortenCutsNoSecretInTwo(t *testing.T) {
+	const limit = 40
+	for _, secret := range []string{"lowercase", "mixed-Case_x", "ａｂｃｄｅｆｇｈ", "q\x00w\x01e\x02rty"} {
+		for before := range limit + 1 {
+			text := strings.Repeat("忙", before) + secret + " 已核销" + strings.Repeat("忙", limit)
+			got := sealing.Excerpt(fields.Shorten(text, limit), limit, sealing.NewSecret(secret))
+			if strings.ContainsAny(got, "abcdefghijklmnopqrstuvwxyz") {
+				t.Errorf("%q after %d characters: %q", secret, before, got)
+			}
 		}
 	}
 }

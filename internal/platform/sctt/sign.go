@@ -103,11 +103,11 @@ func (s *Signature) digest(text string, secret sealing.Secret) []byte {
 
 // equal compares signs in constant time. The case of hexadecimal digits is of no account:
 // it says nothing, and which one SCTT writes is known of its samples only.
-func (s *Signature) equal(a, b string) bool {
+func (s *Signature) equal(oneSign, otherSign string) bool {
 	if s.encoding != Base64 {
-		a, b = strings.ToLower(a), strings.ToLower(b)
+		oneSign, otherSign = strings.ToLower(oneSign), strings.ToLower(otherSign)
 	}
-	return hmac.Equal([]byte(a), []byte(b))
+	return hmac.Equal([]byte(oneSign), []byte(otherSign))
 }
 
 // readSecret reads the account's secret. White space at its ends is of no account. The error
