@@ -19,6 +19,9 @@ RACE := $(shell command -v "$$(go env CC)" >/dev/null && echo -race || echo "no 
 # The same source gives the same bytes, with git or without, wherever it lies: `make verify-reproducible`.
 GO_BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
 
+# The packages whose tests take longest are begun first: none of them is left to run alone at the end.
+LONGEST := ./test/faults ./test/e2e ./internal/ledger ./internal/platform/platformtest
+
 # What a release holds: the manager, and each command under cmd/.
 SHIPPED   := manager $(notdir $(wildcard cmd/*))
 PLATFORMS := linux/amd64 linux/arm64
@@ -62,7 +65,7 @@ check: verify-generate lint licences vuln test fuzz-short ## Everything CI check
 
 .PHONY: test
 test: k8s ## Run all tests, with the race detector, against a real API server
-	go test $(RACE) -p 2 -timeout 20m ./...
+	go test $(RACE) -p 2 -timeout 20m $(LONGEST) ./...
 	go test -run Budget ./internal/ledger
 	cd hack/tools/supply && go test ./...
 

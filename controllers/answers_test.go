@@ -157,7 +157,7 @@ func TestSuspendedOrderTellsNothing(t *testing.T) {
 	orderIs(s, "dy-1", v1alpha1.ReasonConfirmed)
 	s.patch(&v1alpha1.OrderVoucher{}, "dy-1", `{"spec":{"suspend":true,"codesSecretRef":{"name":"codes-1"}}}`)
 	orderIs(s, "dy-1", v1alpha1.ReasonSuspended)
-	s.tell(wantsCodes("1", 1, time.Now().Add(6*time.Second)))
+	s.tell(wantsCodes("1", 1, time.Now().Add(20*time.Second))) // at risk for the second half of it
 	orderIs(s, "dy-1", v1alpha1.ReasonSuspended, func(ov *v1alpha1.OrderVoucher) bool {
 		c := meta.FindStatusCondition(ov.Status.Conditions, v1alpha1.ConditionAtRisk)
 		return c != nil && c.Reason == v1alpha1.ReasonSuspended

@@ -26,6 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	toolswatch "k8s.io/client-go/tools/watch"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -261,11 +262,23 @@ func kinds() map[string]client.ObjectList {
 	}
 }
 
-// watch records every state of every object.
+// watched is a kind of a namespace.
+type watched struct {
+	*stack
+	list client.ObjectList
+}
+
+func (w watched) WatchWithContext(ctx context.Context, from metav1.ListOptions) (watch.Interface, error) {
+	return w.api.Watch(ctx, w.list.DeepCopyObject().(client.ObjectList), &client.ListOptions{Namespace: w.namespace, Raw: &from})
+}
+
+// watch records every state of every object. The API server ends a watch that it cannot get rid of its
+// events on, and one whose connection was silent: it goes on from where it was.
 func (s *stack) watch() {
 	s.Helper()
 	for kind, list := range kinds() {
-		watcher, err := s.api.Watch(s.life, list, client.InNamespace(s.namespace))
+		must(s.T, s.api.List(s.life, list, client.InNamespace(s.namespace)))
+		watcher, err := toolswatch.NewRetryWatcherWithContext(s.life, list.GetResourceVersion(), watched{s, list})
 		must(s.T, err)
 		done := make(chan struct{})
 		go func() {

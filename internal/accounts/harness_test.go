@@ -134,7 +134,7 @@ func (p *place) started() {
 // until polls.
 func (p *place) until(what string, is func() bool) {
 	p.Helper()
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !is() {
 		if time.Now().After(deadline) {
 			p.Fatalf("not so in time: %s", what)

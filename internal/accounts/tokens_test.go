@@ -267,7 +267,7 @@ func TestHolderThatDied(t *testing.T) {
 			s.deadClaim(until)
 			r := s.replica()
 			// Nobody else is coming: the wait ends with the context.
-			ctx, cancel := context.WithTimeout(s.ctx, 300*time.Millisecond)
+			ctx, cancel := context.WithTimeout(s.ctx, 3*time.Second)
 			defer cancel()
 			if _, err := r.Token(ctx, sealing.Secret{}, s.fetch); !errors.Is(err, context.DeadlineExceeded) {
 				t.Fatalf("waiting: %v", err)

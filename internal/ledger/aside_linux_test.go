@@ -105,6 +105,12 @@ func (r *replica) looked(times int64) {
 	r.comes("looks at the Channels", func() bool { return r.looks.Load() > until })
 }
 
+// empties waits until nothing is left in the journal but what is set aside.
+func (r *replica) empties() {
+	r.Helper()
+	r.comes("the journal empties", func() bool { return r.journal.Stats().Records == 0 })
+}
+
 func (b *book) comes(what string, there func() bool) {
 	b.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !there(); time.Sleep(2 * time.Millisecond) {
@@ -208,6 +214,7 @@ func TestWhatIsSetAsideIsShownAndTriedAgain(t *testing.T) {
 	start := time.Now().Truncate(time.Second)
 	r.keepAll(broken("5", "m-1"), told("6", "m-1"), told("6", "m-2"), told("7", "m-1"))
 	entry := b.shows(map[string]int32{"channel-operator-0": 3})[0]
+	r.empties() // order 7 is written
 	if entry.Oldest.Time.Before(start) || entry.Oldest.After(time.Now()) {
 		t.Errorf("the oldest is of %s", entry.Oldest)
 	}
@@ -239,6 +246,7 @@ func TestWhatIsSetAsideIsShownAndTriedAgain(t *testing.T) {
 	free()
 	b.request("1")
 	entry = b.shows(map[string]int32{"channel-operator-0": 1})[0]
+	r.empties() // order 6 is written
 	if len(entry.Objects) != 1 || entry.Objects[0].Object != "order 5" {
 		t.Errorf("after the mending: %+v", entry.Objects)
 	}
@@ -339,6 +347,7 @@ func TestNextProcessTakesBackWhatTheLastOneShowed(t *testing.T) {
 	free()
 	r.begin(t)
 	b.shows(map[string]int32{})
+	r.empties() // what is not set aside any more may not be written yet
 	if n := b.order("fliggy-6").Spec.Notifications; len(n) != 1 {
 		t.Errorf("%d notifications, want 1", len(n))
 	}

@@ -211,6 +211,7 @@ func TestProvenPushTakesTheMarkOff(t *testing.T) {
 		}
 	}
 	k.record(push("x"), told("1", "m-2"), change("1", noon.Add(time.Second), "m-2", platform.AspectPrice))
+	k.empties() // a slow machine may have kept it
 	if marked, plain := k.marked(); marked != 1 || plain != 2 {
 		t.Errorf("%d objects are marked and %d are not, want 1 and 2", marked, plain)
 	}
@@ -220,6 +221,7 @@ func TestProvenPushTakesTheMarkOff(t *testing.T) {
 	if _, err := k.claim(told("1", "m-3")); err != nil {
 		t.Fatal(err)
 	}
+	k.empties()
 	if marked, _ := k.marked(); marked != 1 {
 		t.Error("an unproven push put it back on")
 	}

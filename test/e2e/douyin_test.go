@@ -60,7 +60,7 @@ func newDouyin(t testing.TB, config platformtest.DouyinConfig, alter ...func(*v1
 	return &douyin{world: w, fake: fake}
 }
 
-// push has the platform push a body, and fails unless it was accepted at the first try.
+// push has the platform push a body, and fails unless it is accepted.
 func (d *douyin) push(path string, body []byte, errs ...error) {
 	d.Helper()
 	for _, err := range errs {
@@ -71,9 +71,13 @@ func (d *douyin) push(path string, body []byte, errs ...error) {
 	d.accepted(d.fake.Push(d.ctx, path, body), nil)
 }
 
+// mostAttempts is how often a platform may have to push: on a busy machine the API server may once take
+// longer than the reply can wait.
+const mostAttempts = 3
+
 func (d *douyin) accepted(delivery platformtest.Delivery, err error) {
 	d.Helper()
-	if err != nil || !delivery.Accepted || delivery.Attempts != 1 {
+	if err != nil || !delivery.Accepted || delivery.Attempts > mostAttempts {
 		d.Fatalf("delivery %+v, %v\n%s", delivery, err, lastLines(d.manager.Log.String(), 10))
 	}
 }
@@ -186,9 +190,12 @@ func TestDouyinRows(t *testing.T) {
 	d.paid(voucher, 2, true)
 	d.accepted(d.fake.Issue(d.ctx, voucher))
 	d.orderReady(voucher, v1alpha1.OrderIssued)
-	if status, delivery := d.fake.QueryStatus(d.ctx, "order", voucher, "999"); len(status) != 1 {
-		t.Errorf("status %v, %+v", status, delivery)
-	}
+	d.eventually(func() error { // the platform asks once
+		if status, delivery := d.fake.QueryStatus(d.ctx, "order", voucher, "999"); len(status) != 1 {
+			return fmt.Errorf("status %v, %+v", status, delivery)
+		}
+		return nil
+	})
 	used, err = d.fake.Verify(voucher, d.certificate(voucher, 0).ID)
 	d.push(platformtest.DouyinEventsPath, used, err)
 	d.orderReady(voucher, v1alpha1.OrderPartlyUsed)
@@ -198,9 +205,12 @@ func TestDouyinRows(t *testing.T) {
 	d.orderReady(voucher, v1alpha1.OrderPartlyRefunded)
 
 	// 会员信息变更 SPI.
-	if reply, delivery := d.fake.UpdateMember(d.ctx, "open-1", "13872940561", "13951830627"); !reply.Answered || reply.Code != 0 {
-		t.Errorf("%+v, %+v", reply, delivery)
-	}
+	d.eventually(func() error { // the platform tells it once
+		if reply, delivery := d.fake.UpdateMember(d.ctx, "open-1", "13872940561", "13951830627"); !reply.Answered || reply.Code != 0 {
+			return fmt.Errorf("%+v, %+v", reply, delivery)
+		}
+		return nil
+	})
 	d.notice("member_info_update", "open-1", anyNotice)
 
 	// 预订单状态变更, 商户订座业务变更, 订座配置任务完成: on the order they name, or on the Channel.

@@ -78,17 +78,37 @@ func TestCommandOfTheMessageOpensTheNamespace(t *testing.T) {
 
 // mayNotReadSecrets: the API server has seen that the right was taken away.
 func (w *world) mayNotReadSecrets() error {
-	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-		User:               "system:serviceaccount:" + env.ManagerNamespace + ":channel-operator-manager",
-		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: w.namespace, Verb: "get", Resource: "secrets"},
-	}}
-	if err := api.Create(w.ctx, review); err != nil {
+	switch reason, may, err := w.may(env.ManagerNamespace, authorizationv1.ResourceAttributes{Verb: "get", Resource: "secrets"}); {
+	case err != nil:
 		return err
-	}
-	if review.Status.Allowed {
-		return fmt.Errorf("allowed: %s", review.Status.Reason)
+	case may:
+		return fmt.Errorf("allowed: %s", reason)
 	}
 	return nil
+}
+
+// mayBegin: the API server, which learns of Roles by watching them, knows what the manager of the world's
+// own namespace may do there.
+func (w *world) mayBegin() error {
+	for _, right := range []authorizationv1.ResourceAttributes{
+		{Verb: "list", Group: v1alpha1.GroupName, Resource: "channels"},
+		{Verb: "get", Resource: "secrets"},
+		{Verb: "create", Group: "coordination.k8s.io", Resource: "leases"},
+	} {
+		if reason, may, err := w.may(w.namespace, right); err != nil || !may {
+			return fmt.Errorf("the manager may not %s %s: %s (%v)", right.Verb, right.Resource, reason, err)
+		}
+	}
+	return nil
+}
+
+// may reports whether the manager of a namespace may do something in the world's.
+func (w *world) may(manager string, right authorizationv1.ResourceAttributes) (reason string, may bool, err error) {
+	right.Namespace = w.namespace
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User: "system:serviceaccount:" + manager + ":channel-operator-manager", ResourceAttributes: &right}}
+	err = api.Create(w.ctx, review)
+	return review.Status.Reason, review.Status.Allowed, err
 }
 
 // A manager with the rights of config/overlays/namespaced, and no others, does all of its work in
@@ -106,6 +126,7 @@ func TestNamespacedInstall(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.kubectl("apply", "-f", file)
+	w.eventually(w.mayBegin) // the API server learns of Roles by watching them, too
 	m, err := env.StartManager(env.ManagerOptions{InstalledIn: w.namespace, Flags: []string{
 		"--watch-namespaces", w.namespace, "--leader-elect", "--leader-elect-namespace", w.namespace}})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -152,6 +153,9 @@ func StartManager(o ManagerOptions) (*Manager, error) {
 		return nil, err
 	}
 	free, err := loopback.FreeAddresses(3)
+	for err == nil && slices.Contains(free, o.Push) { // nobody listens there yet
+		free, err = loopback.FreeAddresses(3)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/laidoulaile/channel-operator/api/v1alpha1"
 	"github.com/laidoulaile/channel-operator/internal/platform/platformtest"
@@ -43,8 +44,8 @@ func TestKilledBetweenAnyTwoStepsItAnswersTheSame(t *testing.T) {
 	external := v1alpha1.DouyinChannel{ThirdPartyCodes: &v1alpha1.DouyinThirdPartyCodes{Source: "External"}}
 	unused := generate
 	unused.Refunds = &v1alpha1.DouyinRefunds{Decision: "ApproveUnused"}
-	makes := w.open("makes", 0.02, generate)
-	waits := w.open("waits", 0.02, external)
+	makes := w.open("makes", 0.04, generate)
+	waits := w.open("waits", 0.04, external)
 	decides := w.open("decides", 0.0005, generate)
 	approves := w.open("approves", 0.0005, unused)
 
@@ -76,6 +77,7 @@ func (w *world) walk(t *testing.T, scene scenario, orders string, moments []bool
 			deaths := w.died()
 			scene.play(&s, id)
 			steps := w.gate.rest()
+			s.eventually(w.isUp)
 			scene.check(&s, id)
 			if complaints := s.fake.Complaints(); len(complaints) > 0 {
 				t.Fatalf("killed at step %d (after it: %v) of %v, the platform complains: %q", n, after, steps, complaints)
@@ -156,6 +158,7 @@ func suppliedLater(s *shop, id string) {
 	if err != nil || !delivery.Accepted {
 		s.Fatalf("issue: %+v, %v\n%s", delivery, err, s.log())
 	}
+	s.seen(id, func(status v1alpha1.OrderVoucherStatus) bool { return status.Deadline != nil })
 	s.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "codes-" + id}, StringData: map[string]string{"codes": "A-" + id + "\nB-" + id + "\n"}})
 	s.decide(id, func(spec *v1alpha1.OrderVoucherSpec) {
 		spec.CodesSecretRef = &v1alpha1.SecretReference{Name: "codes-" + id}
@@ -195,6 +198,7 @@ func decidedLater(approve bool) func(s *shop, id string) {
 		s.Helper()
 		applied(s, id)
 		refund := s.request(id)
+		s.seen(id, func(status v1alpha1.OrderVoucherStatus) bool { return status.Phase == v1alpha1.OrderRefundRequested })
 		s.decide(id, func(spec *v1alpha1.OrderVoucherSpec) {
 			spec.RefundDecisions = []v1alpha1.RefundDecision{{RefundID: refund.ID, Approve: approve, Reason: "as agreed"}}
 		})
@@ -204,6 +208,19 @@ func decidedLater(approve bool) func(s *shop, id string) {
 			s.order(id, v1alpha1.OrderIssued)
 		}
 	}
+}
+
+// seen waits until the status of an order shows what a person waits for, who decides on what is shown.
+func (s *shop) seen(id string, shows func(v1alpha1.OrderVoucherStatus) bool) {
+	s.Helper()
+	s.eventually(func() error {
+		ov := &v1alpha1.OrderVoucher{}
+		err := s.api.Get(s.Context(), client.ObjectKey{Namespace: s.namespace, Name: s.name + "-" + id}, ov)
+		if err == nil && !shows(ov.Status) {
+			err = fmt.Errorf("order %s shows phase %s, deadline %v", id, ov.Status.Phase, ov.Status.Deadline)
+		}
+		return err
+	})
 }
 
 // request is the platform's own record of the refund that was applied for.

@@ -13,9 +13,13 @@ import (
 	"github.com/laidoulaile/channel-operator/test/env"
 )
 
-// takeover is how soon the controllers must work again when their leader is gone: its lease
-// lasts 12 s, and the others look every 2 s.
-const takeover = 20 * time.Second
+const (
+	// takeover is how soon another must lead when the leader is gone: its lease lasts 12 s, and
+	// the others look each second.
+	takeover = 20 * time.Second
+	// firstWork is how soon after that it must have written a status.
+	firstWork = 10 * time.Second
+)
 
 // Two replicas receive, and one of them leads. The leader is killed or, in the long run, every
 // other time stopped until the other leads, and goes on: for a moment there are two. Nothing
@@ -25,6 +29,7 @@ func TestTwoReplicasLoseNothingAndNoStatusGoesBack(t *testing.T) {
 	t.Logf("FAULTS_SEED=%d", seed)
 	p := newPair(t)
 	m := p.one.openMarket("pair", "770071")
+	first := p.receiving(t, m)
 	// So that at each moment many looks are under way.
 	m.fake.Inject(platformtest.Fault{Kind: platformtest.Slow, Times: -1, Delay: 100 * time.Millisecond})
 	progress, stop := p.one.watchProgress()
@@ -41,7 +46,7 @@ func TestTwoReplicasLoseNothingAndNoStatusGoesBack(t *testing.T) {
 			}
 		}
 	})
-	messages := m.live(rand.New(rand.NewPCG(seed, 5)), sender, 0, over)
+	messages := append(m.live(rand.New(rand.NewPCG(seed, 5)), sender, 0, over), first)
 	breaking.Wait()
 	raged := time.Since(begun)
 	m.tellAgain(sender, messages)
@@ -69,6 +74,22 @@ func newPair(t *testing.T) *pair {
 	p := &pair{one: newReplica(t), two: newReplica(t)}
 	p.two.namespace = p.one.namespace
 	return p
+}
+
+// receiving waits until both replicas know the market, each by its own watch, and gives the push
+// that both took.
+func (p *pair) receiving(t *testing.T, m *market) *message {
+	t.Helper()
+	const id = "7700710"
+	if err := m.fake.PutOrder(platformtest.Order{ID: id, ProductID: "7", Quantity: 1, Price: 100}); err != nil {
+		t.Fatal(err)
+	}
+	first := m.happen(event{of: &happening{}, play: &play{order: id, steps: []step{func() ([]byte, error) { return m.fake.Pay(id) }}}})
+	for _, w := range []*world{p.one, p.two} {
+		w.eventually(func() error { return accepted(post(t, w.push, first.url(), first.body, nil)) })
+	}
+	first.acknowledged.Store(true)
+	return first
 }
 
 // newReplica is a manager with a journal of its own, which may lead.
@@ -171,7 +192,7 @@ func (p *pair) takenOver(old *world, seen *progress, how string, gone time.Time)
 		time.Sleep(100 * time.Millisecond) // each look reads all metrics, of both
 	}
 	led := time.Since(gone)
-	if err := p.awaitWork(seen, gone.Add(2*time.Second), gone.Add(takeover)); err != nil {
+	if err := p.awaitWork(seen, gone.Add(2*time.Second), time.Now().Add(firstWork)); err != nil {
 		p.one.Errorf("the leader was %s: %v", how, err)
 		return
 	}
