@@ -95,8 +95,11 @@ func (w *world) mayBegin() error {
 		{Verb: "get", Resource: "secrets"},
 		{Verb: "create", Group: "coordination.k8s.io", Resource: "leases"},
 	} {
-		if reason, may, err := w.may(w.namespace, right); err != nil || !may {
-			return fmt.Errorf("the manager may not %s %s: %s (%v)", right.Verb, right.Resource, reason, err)
+		switch reason, may, err := w.may(w.namespace, right); {
+		case err != nil:
+			return err
+		case !may:
+			return fmt.Errorf("the manager may not %s %s: %s", right.Verb, right.Resource, reason)
 		}
 	}
 	return nil
