@@ -21,22 +21,44 @@ func (j *Journal) Put(ctx context.Context, object string, data []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	putting, err := j.Begin(object, data)
+	if err != nil {
+		return err
+	}
+	select {
+	case err := <-putting.Done():
+		return err
+	case <-ctx.Done():
+		putting.Withdraw()
+		return ctx.Err()
+	}
+}
+
+// Begin is a Put that does not wait for the disk, for who has something else to wait for too: a goroutine
+// for each Put would cost as much as the Put. The data is the journal's until it is done.
+func (j *Journal) Begin(object string, data []byte) (*Putting, error) {
 	record := newRecord(object, j.options.Now(), data)
 	w := &write{
 		file: record.put, object: object, cost: record.cost(), done: make(chan error, 1),
 		memory: func(index *index) { index.add(record.seq, record.entry); j.wakeIfAny() },
 	}
 	if err := j.submit(w); err != nil {
-		return err
+		return nil, err
 	}
-	select {
-	case err := <-w.done:
-		return err
-	case <-ctx.Done():
-		j.withdraw(w)
-		return ctx.Err()
-	}
+	return &Putting{j, w}, nil
 }
+
+// Putting is a Put under way.
+type Putting struct {
+	journal *Journal
+	write   *write
+}
+
+// Done has one answer, the one of Put.
+func (p *Putting) Done() <-chan error { return p.write.done }
+
+// Withdraw takes the record back, if it only waits for the disk: see Put. Nobody is answered then.
+func (p *Putting) Withdraw() { p.journal.withdraw(p.write) }
 
 // Delete removes records, waiting or set aside, by the numbers that Of or Asides gave. Those
 // that are not there are passed over. Nil means that the disk has forgotten them too.

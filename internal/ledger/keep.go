@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/laidoulaile/channel-operator/internal/journal"
 	"github.com/laidoulaile/channel-operator/internal/platform"
 )
 
@@ -73,9 +74,11 @@ func (l *Ledger) settle(ctx context.Context, w *waiting) result {
 // on waiting: where it stands or is being written (stands), else in line. If the journal takes it too slowly it
 // does both. Then it may be on its object and in the journal, and is a duplicate when that is drained.
 func (l *Ledger) keepOrPass(ctx context.Context, w *waiting, stands bool) result {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop() // what still waits for the disk is taken back
-	kept, slow := l.keeps(ctx, w.fact), time.NewTimer(l.patienceWithDisk())
+	putting, err := l.begin(ctx, w.fact)
+	if err != nil {
+		return l.passOver(ctx, w, stands, notKept(w.fact, errBehind, err))
+	}
+	slow := time.NewTimer(l.patienceWithDisk())
 	defer slow.Stop()
 	for {
 		var written <-chan result
@@ -83,23 +86,20 @@ func (l *Ledger) keepOrPass(ctx context.Context, w *waiting, stands bool) result
 			written = w.done
 		}
 		select {
-		case r := <-kept:
-			if r.err == nil {
+		case err := <-putting.Done():
+			if err != nil {
+				return l.passOver(ctx, w, stands, notKept(w.fact, errBehind, err))
+			}
+			if stands {
 				l.lines.leave(w)
-				return r
 			}
-			if !stands && !l.mayStand(w) {
-				return r
-			}
-			if !stands {
-				w = l.lines.join(ctx, w.fact)
-			}
-			return l.pass(ctx, w, r)
+			return isKept()
 		case r := <-written:
 			if r.err == nil || forGood(r.err) {
+				putting.Withdraw()
 				return r
 			}
-			return <-kept // which ends with the context
+			return kept(ctx, putting, w.fact, errBehind)
 		case <-slow.C:
 			switch {
 			case stands:
@@ -108,20 +108,23 @@ func (l *Ledger) keepOrPass(ctx context.Context, w *waiting, stands bool) result
 			default:
 				slow.Reset(lineBudget) // it may soon
 			}
+		case <-ctx.Done():
+			putting.Withdraw()
+			l.lines.leave(w)
+			return notKept(w.fact, errBehind, ctx.Err())
 		}
 	}
 }
 
-// keeps puts a fact into the journal, and gives what came of it when the disk has answered, or the
-// context ends.
-func (l *Ledger) keeps(ctx context.Context, f fact) <-chan result {
-	kept := make(chan result, 1)
-	go func() {
-		r := result{platform.OutcomeRetry, errPanic} // which leaves it so
-		_ = l.lines.safely(ctx, &f.Object, func() error { r = l.keep(ctx, f, errBehind); return nil })
-		kept <- r
-	}()
-	return kept
+// passOver is what becomes of a fact that the journal does not take.
+func (l *Ledger) passOver(ctx context.Context, w *waiting, stands bool, refused result) result {
+	if !stands && !l.mayStand(w) {
+		return refused
+	}
+	if !stands {
+		w = l.lines.join(ctx, w.fact)
+	}
+	return l.pass(ctx, w, refused)
 }
 
 // patienceWithDisk is how long the journal may take with a fact; nothing, if its disk hangs already.
@@ -164,15 +167,43 @@ var errBehind = errors.New("the API server is behind")
 
 // keep puts a fact into the journal, if that takes it. Why says what kept it from its object.
 func (l *Ledger) keep(ctx context.Context, f fact, why error) result {
-	data, err := json.Marshal(f)
-	if err == nil {
-		err = l.journal.Put(ctx, f.Object.name(), data)
-	}
+	putting, err := l.begin(ctx, f)
 	if err != nil {
-		return result{platform.OutcomeRetry, fmt.Errorf("record %s: %w; and keep it: %w", f.Object, why, err)}
+		return notKept(f, why, err)
 	}
+	return kept(ctx, putting, f, why)
+}
+
+// begin hands a fact to the journal.
+func (l *Ledger) begin(ctx context.Context, f fact) (*journal.Putting, error) {
+	data, err := json.Marshal(f)
+	if err = errors.Join(err, ctx.Err()); err != nil {
+		return nil, err
+	}
+	return l.journal.Begin(f.Object.name(), data)
+}
+
+// kept is what came of it when the disk has answered, or the context ends.
+func kept(ctx context.Context, putting *journal.Putting, f fact, why error) result {
+	select {
+	case err := <-putting.Done():
+		if err != nil {
+			return notKept(f, why, err)
+		}
+		return isKept()
+	case <-ctx.Done():
+		putting.Withdraw()
+		return notKept(f, why, ctx.Err())
+	}
+}
+
+func isKept() result {
 	journalPuts.Inc()
 	return result{outcome: platform.OutcomeRecorded}
+}
+
+func notKept(f fact, why, err error) result {
+	return result{platform.OutcomeRetry, fmt.Errorf("record %s: %w; and keep it: %w", f.Object, why, err)}
 }
 
 // name of the object in the journal.
