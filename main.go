@@ -253,8 +253,8 @@ func assemble(ctx context.Context, mgr ctrl.Manager, config *rest.Config, o opti
 	book.Events = mgr.GetEventRecorder("channel-operator")
 	registry := accounts.NewRegistry(accounts.Options{
 		Adapters: adapters, Channels: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Writer: direct,
-		RoundTripper: platform.NewRoundTripper(o.allowPrivate, denied...), AllowPrivate: o.allowPrivate, RequireProof: o.requireProof, Copy: openCopy(o),
-		Namespaces: o.namespaces(),
+		RoundTripper: platform.NewRoundTripper(o.allowPrivate, denied...), AllowPrivate: o.allowPrivate, RequireProof: o.requireProof, ProxiesTell: len(proxies) > 0,
+		Copy: openCopy(o), Namespaces: o.namespaces(),
 	})
 	registry.Restore(ctx)
 	receivers := map[v1alpha1.Platform]platform.Receiver{}

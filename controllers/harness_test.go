@@ -284,6 +284,10 @@ func (s *stack) watch() {
 		go func() {
 			defer close(done)
 			for e := range watcher.ResultChan() {
+				if e.Type == watch.Error { // it would judge by a part of what was
+					s.Errorf("the watch of each %s ended: %v", kind, e.Object)
+					continue
+				}
 				if object, ok := e.Object.(client.Object); ok && e.Type != watch.Deleted {
 					s.mu.Lock()
 					key := kind + "/" + object.GetName()

@@ -112,7 +112,7 @@ func (h *handler) network(r *http.Request) (none netip.Prefix) {
 	from := h.sender(r)
 	told := h.told(r, from)
 	from = platform.Untranslated(from)
-	if !told || shared(from) {
+	if !told || !platform.Public(from) {
 		return none
 	}
 	bits := 32
@@ -137,23 +137,10 @@ func (h *handler) told(r *http.Request, from netip.Addr) bool {
 // an ingress in front of everybody: then they let in, and prove nothing.
 func (h *handler) proving(r *http.Request, guard accounts.Guard) accounts.Guard {
 	from := h.sender(r)
-	if own := h.told(r, from) || !shared(platform.Untranslated(from)) && !h.trusts(from); !own {
+	if own := h.told(r, from) || platform.Public(from) && !h.trusts(from); !own {
 		guard.Networks = nil
 	}
 	return guard
-}
-
-// carrier are the addresses behind a provider's translation (RFC 6598); clouds use them within.
-var carrier = netip.MustParsePrefix("100.64.0.0/10")
-
-// siteTranslation is of IPv6 what a site may put in front of IPv4 by a rule of its own (RFC 8215): which
-// address stands for which nobody can tell from here.
-var siteTranslation = netip.MustParsePrefix("64:ff9b:1::/48")
-
-// shared reports whether an address is no single sender's: a private one is that of a node or a
-// gateway that put its own in the place of the sender's.
-func shared(from netip.Addr) bool {
-	return !from.IsGlobalUnicast() || from.IsPrivate() || carrier.Contains(from) || siteTranslation.Contains(from)
 }
 
 // unproxiedEvery is how often it is told that a push did not come as is declared: it is a mistake of who

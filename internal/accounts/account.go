@@ -93,3 +93,22 @@ func (g Guard) Proves() bool {
 	}
 	return len(g.Tokens) > 0 || len(g.Networks) > 0 && !slices.ContainsFunc(g.Networks, everywhere)
 }
+
+// ProvesDirectly reports whether a push can have proven its sender so where no proxy tells addresses: by
+// a token, or by a connection from a public address. Any other may be that of an ingress.
+func (g Guard) ProvesDirectly() bool {
+	public := func(network netip.Prefix) bool {
+		return platform.Public(network.Masked().Addr()) || platform.Public(lastOf(network))
+	}
+	return len(g.Tokens) > 0 || slices.ContainsFunc(g.Networks, public)
+}
+
+// lastOf is the last address of a network.
+func lastOf(network netip.Prefix) netip.Addr {
+	bytes := network.Addr().AsSlice()
+	for bit := network.Bits(); bit < 8*len(bytes); bit++ {
+		bytes[bit/8] |= 0x80 >> (bit % 8)
+	}
+	last, _ := netip.AddrFromSlice(bytes) // as long as it was
+	return last
+}

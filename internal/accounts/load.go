@@ -255,13 +255,25 @@ func (r *Registry) addGuard(ctx context.Context, channel *v1alpha1.Channel, from
 // What is pushed meanwhile is to be sent again: somebody has to say how it is to be proven.
 func (r *Registry) checkProof(_ context.Context, channel *v1alpha1.Channel, _ *source, account *Account) error {
 	account.MustProve = r.requireProof && !channel.Spec.Receive.AcceptUnproven && !r.adapters[channel.Spec.Platform].SignsPushes()
-	if account.MustProve && !account.Guard.Proves() && account.Unreadable == nil {
-		message := fmt.Sprintf("platform %s signs no pushes, and spec.receive has neither a token nor CIDRs that would prove who sends them: no push is accepted; "+
-			"set spec.receive.tokenSecretRef or allowedCIDRs (wider than /8, or /16 of IPv6, proves nothing), or, if anybody may push, acceptUnproven", channel.Spec.Platform)
+	if lacks := r.lacksProof(account); account.MustProve && lacks != "" && account.Unreadable == nil {
+		message := fmt.Sprintf("platform %s signs no pushes, and %s, or, if anybody may push, acceptUnproven", channel.Spec.Platform, lacks)
 		account.Unreadable = errors.New(message)
 		account.setProblem(v1alpha1.ReasonSenderNotProven, message)
 	}
 	return nil
+}
+
+// lacksProof says why the guard of an account can prove no sender, and what to do; nothing, if it can.
+func (r *Registry) lacksProof(account *Account) string {
+	switch {
+	case !account.Guard.Proves():
+		return "spec.receive has neither a token nor CIDRs that would prove who sends them: no push is accepted; " +
+			"set spec.receive.tokenSecretRef or allowedCIDRs (wider than /8, or /16 of IPv6, proves nothing)"
+	case !r.proxiesTell && !account.Guard.ProvesDirectly():
+		return "the addresses of spec.receive.allowedCIDRs are not public: they may be those of an ingress, and prove nobody as long as " +
+			"--trusted-proxies declares none: no push is accepted; declare the proxies, set spec.receive.tokenSecretRef"
+	}
+	return ""
 }
 
 // addClient reads the credentials and makes the client.

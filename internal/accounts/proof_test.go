@@ -15,9 +15,9 @@ func withNetworks(cidrs ...string) func(*v1alpha1.Channel) {
 func acceptUnproven(c *v1alpha1.Channel) { c.Spec.Receive.AcceptUnproven = true }
 
 // strict gives the place a registry that wants senders proven, as --require-proof does.
-func (p *place) strict() {
+func (p *place) strict(proxies bool) {
 	options := p.options()
-	options.RequireProof = true
+	options.RequireProof, options.ProxiesTell = true, proxies
 	options.Adapters[v1alpha1.PlatformSCTT] = sctt.Adapter{}
 	p.Registry = accounts.NewRegistry(options)
 }
@@ -28,14 +28,19 @@ func (p *place) strict() {
 func TestProofIsRequired(t *testing.T) {
 	for name, test := range map[string]struct {
 		adjust       func(*v1alpha1.Channel)
+		proxies      bool
 		passes, must bool
 	}{
-		"nothing":               {func(*v1alpha1.Channel) {}, false, true},
-		"CIDRs that are no one": {withNetworks("0.0.0.0/0"), false, true},
-		"one of them too wide":  {withNetworks("203.0.113.0/24", "::/0"), false, true},
-		"CIDRs":                 {withNetworks("203.0.113.0/24"), true, true},
-		"a token":               {withToken("token"), true, true},
-		"its own word":          {acceptUnproven, true, false},
+		"nothing":                            {func(*v1alpha1.Channel) {}, true, false, true},
+		"CIDRs that are no one":              {withNetworks("0.0.0.0/0"), true, false, true},
+		"one of them too wide":               {withNetworks("203.0.113.0/24", "::/0"), true, false, true},
+		"CIDRs":                              {withNetworks("203.0.113.0/24"), true, true, true},
+		"CIDRs, and nobody tells":            {withNetworks("203.0.113.0/24"), false, true, true},
+		"private CIDRs, and nobody tells":    {withNetworks("10.0.0.0/8", "100.64.0.0/10", "fd00::/16"), false, false, true},
+		"private CIDRs, which a proxy tells": {withNetworks("10.0.0.0/8"), true, true, true},
+		"CIDRs that begin in private":        {withNetworks("192.168.0.0/15"), false, true, true},
+		"a token":                            {withToken("token"), false, true, true},
+		"its own word":                       {acceptUnproven, false, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := open(t)
@@ -45,7 +50,7 @@ func TestProofIsRequired(t *testing.T) {
 				t.Error("each push must prove its sender")
 			}
 			p.holds("main")
-			p.strict()
+			p.strict(test.proxies)
 			account := p.loadAny(channel)
 			if account.MustProve != test.must { // an address may be everybody's, which only the door can tell
 				t.Errorf("each push must prove its sender: %v", account.MustProve)
@@ -66,7 +71,7 @@ func TestProofIsRequired(t *testing.T) {
 func TestProofOfAPlatformThatSigns(t *testing.T) {
 	p := open(t)
 	channel := p.channel("main", func(c *v1alpha1.Channel) { c.Spec.Platform = v1alpha1.PlatformSCTT })
-	p.strict()
+	p.strict(true)
 	account := p.loadAny(channel)
 	if account.Unreadable != nil || account.MustProve {
 		t.Error(account.Unreadable, account.MustProve)
@@ -77,6 +82,6 @@ func TestProofOfAPlatformThatSigns(t *testing.T) {
 func TestProofByATokenThatIsMissing(t *testing.T) {
 	p := open(t)
 	channel := p.channel("main", withToken("token"))
-	p.strict()
+	p.strict(true)
 	p.problem(p.loadAny(channel), v1alpha1.ReasonCredentialsMissing, "Secret push-token has no key token", false)
 }

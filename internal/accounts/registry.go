@@ -51,6 +51,8 @@ type Options struct {
 	// RequireProof refuses pushes whose sender nothing can prove, unless their Channel says that
 	// it accepts them.
 	RequireProof bool
+	// ProxiesTell: pushes come by proxies that are declared, which tell the addresses of senders.
+	ProxiesTell bool
 	// Copy is where what is known is kept for a start without the API server; nil: nowhere.
 	Copy *Copy
 }
@@ -64,6 +66,7 @@ type Registry struct {
 	roundTripper http.RoundTripper
 	allowPrivate bool
 	requireProof bool
+	proxiesTell  bool
 	copy         *Copy
 	namespaces   []string
 	secrets      *secretWatch
@@ -112,7 +115,7 @@ type entry struct {
 func NewRegistry(o Options) *Registry {
 	return &Registry{
 		adapters: o.Adapters, channels: o.Channels, reader: o.Secrets, writer: o.Writer,
-		roundTripper: o.RoundTripper, allowPrivate: o.AllowPrivate, requireProof: o.RequireProof, copy: o.Copy, namespaces: o.Namespaces,
+		roundTripper: o.RoundTripper, allowPrivate: o.AllowPrivate, requireProof: o.RequireProof, proxiesTell: o.ProxiesTell, copy: o.Copy, namespaces: o.Namespaces,
 		secrets: &secretWatch{namespaces: map[string]*watchedNamespace{}}, changed: make(chan struct{}, 1),
 		loading: map[types.NamespacedName]*turn{},
 		byName:  map[types.NamespacedName]*entry{}, byID: map[accountID]map[types.NamespacedName]*entry{},

@@ -25,17 +25,11 @@ func (j *Journal) Put(ctx context.Context, object string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case err := <-putting.Done():
-		return err
-	case <-ctx.Done():
-		putting.Withdraw()
-		return ctx.Err()
-	}
+	return putting.Wait(ctx)
 }
 
 // Begin is a Put that does not wait for the disk, for who has something else to wait for too: a goroutine
-// for each Put would cost as much as the Put. The data is the journal's until it is done.
+// for each Put would cost as much as the Put. The data may be used again when Begin returns.
 func (j *Journal) Begin(object string, data []byte) (*Putting, error) {
 	record := newRecord(object, j.options.Now(), data)
 	w := &write{
@@ -54,7 +48,18 @@ type Putting struct {
 	write   *write
 }
 
-// Done has one answer, the one of Put.
+// Wait gives the answer, as Put does. When ctx ends before, the record is withdrawn.
+func (p *Putting) Wait(ctx context.Context) error {
+	select {
+	case err := <-p.Done():
+		return err
+	case <-ctx.Done():
+		p.Withdraw()
+		return ctx.Err()
+	}
+}
+
+// Done has one answer, the one of Put; none, if it was withdrawn in time.
 func (p *Putting) Done() <-chan error { return p.write.done }
 
 // Withdraw takes the record back, if it only waits for the disk: see Put. Nobody is answered then.

@@ -187,3 +187,44 @@ func TestWhatFailsWhileTheDiskHangs(t *testing.T) {
 		})
 	}
 }
+
+// Where neither the disk nor the API server answers, a push is told to come again when its time is over,
+// and nothing of it stays: neither in line nor for the disk.
+func TestWhereNothingAnswersNothingStays(t *testing.T) {
+	fails := func(object) error { return errBehind }
+	for name, test := range map[string]struct {
+		takes  time.Duration
+		refuse func(object) error
+		behind bool
+	}{
+		"its write hangs":            {takes: 8 * time.Second},
+		"it stands behind one":       {takes: 8 * time.Second, behind: true},
+		"its write failed at once":   {takes: 10 * time.Millisecond, refuse: fails},
+		"its write failed meanwhile": {takes: commitBudget + diskBudget/2, refuse: fails},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d, disk := hung(t, test.takes)
+				d.refuse = test.refuse
+				f := factOf("a", "1")
+				if test.behind {
+					d.lines.join(t.Context(), f)
+					synctest.Wait()
+				}
+				start := time.Now()
+				if r := <-d.settled(f); !errors.Is(r.err, context.DeadlineExceeded) || r.outcome.Accepted() || time.Since(start) != 4*time.Second {
+					t.Errorf("%+v after %s", r, time.Since(start))
+				}
+				if _, n := d.Standing(); n != 0 {
+					t.Errorf("%d stand in line", n)
+				}
+				disk.answer()
+				synctest.Wait()
+				if n := d.journal.Stats().Records; n != 1 {
+					t.Errorf("%d records, want the one that the disk had", n)
+				}
+				time.Sleep(time.Minute) // for what is being written
+			})
+		})
+	}
+}

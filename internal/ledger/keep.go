@@ -99,7 +99,7 @@ func (l *Ledger) keepOrPass(ctx context.Context, w *waiting, stands bool) result
 				putting.Withdraw()
 				return r
 			}
-			return kept(ctx, putting, w.fact, errBehind)
+			return kept(ctx, putting, w.fact, r.err)
 		case <-slow.C:
 			switch {
 			case stands:
@@ -118,7 +118,7 @@ func (l *Ledger) keepOrPass(ctx context.Context, w *waiting, stands bool) result
 
 // passOver is what becomes of a fact that the journal does not take.
 func (l *Ledger) passOver(ctx context.Context, w *waiting, stands bool, refused result) result {
-	if !stands && !l.mayStand(w) {
+	if !stands && (ctx.Err() != nil || !l.mayStand(w)) {
 		return refused
 	}
 	if !stands {
@@ -185,16 +185,10 @@ func (l *Ledger) begin(ctx context.Context, f fact) (*journal.Putting, error) {
 
 // kept is what came of it when the disk has answered, or the context ends.
 func kept(ctx context.Context, putting *journal.Putting, f fact, why error) result {
-	select {
-	case err := <-putting.Done():
-		if err != nil {
-			return notKept(f, why, err)
-		}
-		return isKept()
-	case <-ctx.Done():
-		putting.Withdraw()
-		return notKept(f, why, ctx.Err())
+	if err := putting.Wait(ctx); err != nil {
+		return notKept(f, why, err)
 	}
+	return isKept()
 }
 
 func isKept() result {

@@ -147,11 +147,11 @@ func TestPushesAreKeptWhileTheAPIServerHangs(t *testing.T) {
 	group.Wait()
 	slow := 0
 	for _, d := range took {
-		if d > 1900*time.Millisecond {
+		if d > 8*time.Second {
 			slow++
 		}
 	}
-	if slow > 1 {
+	if slow > 0 { // how soon exactly they are kept is tested where the clock is
 		t.Errorf("%d pushes waited for the write that hangs: %v", slow, took)
 	}
 	k.server.gate.Unlock()

@@ -71,13 +71,9 @@ func (d *douyin) push(path string, body []byte, errs ...error) {
 	d.accepted(d.fake.Push(d.ctx, path, body), nil)
 }
 
-// mostAttempts is how often a platform may have to push: on a busy machine the API server may once take
-// longer than the reply can wait.
-const mostAttempts = 3
-
 func (d *douyin) accepted(delivery platformtest.Delivery, err error) {
 	d.Helper()
-	if err != nil || !delivery.Accepted || delivery.Attempts > mostAttempts {
+	if err != nil || !delivery.Accepted || !d.retried(delivery.Attempts) {
 		d.Fatalf("delivery %+v, %v\n%s", delivery, err, lastLines(d.manager.Log.String(), 10))
 	}
 }

@@ -93,7 +93,7 @@ func messageOf(all []metav1.Condition) string {
 
 func (s *sctt) accepted(d platformtest.Delivery) {
 	s.Helper()
-	if !d.Accepted || d.Attempts > mostAttempts {
+	if !d.Accepted || !s.retried(d.Attempts) {
 		s.Fatalf("delivery %+v\n%s", d, lastLines(s.manager.Log.String(), 10))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -178,7 +179,9 @@ func TestEndsWhileTheAPIServerIsAway(t *testing.T) {
 	stopped := make(chan error, 1)
 	go func() { stopped <- manager.Stop() }()
 	slow := w.underWay(t, m, manager, "77004", first)
-	if status, err := slow.finish(); (err != nil || status != http.StatusOK) && slow.inTime() {
+	if status, err := slow.finish(); !slow.inTime() {
+		t.Logf("the body took %s: whether it is answered was not checked", slow.whole.Sub(slow.begun))
+	} else if err != nil || status != http.StatusOK {
 		t.Errorf("the push under way: %d, %v\n%s", status, err, manager.Log)
 	}
 	if err := <-stopped; err != nil {
@@ -200,7 +203,9 @@ func TestTheLeaderThatEndsIsReplacedAtOnce(t *testing.T) {
 	w.mu.Unlock()
 	weather.turn(away)
 	underWay := w.underWay(t, m, leader, "77005", nil)
-	if status, err := underWay.finish(); (err != nil || status != http.StatusOK) && underWay.inTime() {
+	if status, err := underWay.finish(); !underWay.inTime() {
+		t.Logf("the body took %s: whether it is answered was not checked", underWay.whole.Sub(underWay.begun))
+	} else if err != nil || status != http.StatusOK {
 		t.Errorf("the push under way when the lease was lost: %d, %v\n%s", status, err, leader.Log)
 	}
 	if underWay.message.acknowledged.Load() {
@@ -315,15 +320,22 @@ func (w *world) copyIsSealed(secrets ...string) {
 		w.Fatal(err)
 	}
 	for _, file := range files {
-		if strings.HasSuffix(file.Name(), ".new") { // until it takes the old one's place
-			continue
-		}
 		raw, err := os.ReadFile(filepath.Join(w.journal, file.Name()))
+		if strings.HasSuffix(file.Name(), ".new") && errors.Is(err, fs.ErrNotExist) {
+			continue // it has taken the old one's place
+		}
 		if err != nil {
 			w.Fatal(err)
 		}
-		if info, err := file.Info(); err != nil || info.Mode().Perm() != 0o600 {
-			w.Errorf("%s has the mode %v, %v", file.Name(), info.Mode(), err)
+		info, err := file.Info()
+		if strings.HasSuffix(file.Name(), ".new") && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			w.Fatal(err)
+		}
+		if info.Mode().Perm() != 0o600 {
+			w.Errorf("%s has the mode %v", file.Name(), info.Mode())
 		}
 		for _, secret := range append(secrets, "AGE-SECRET-KEY", "clientSecret") {
 			if bytes.Contains(raw, []byte(secret)) {
