@@ -116,7 +116,7 @@ func (r *OrderVoucherReconciler) giveCodes(ctx context.Context, ov *v1alpha1.Ord
 	case apierrors.IsNotFound(err):
 		one.missing = codesNeeded("%s, and Secret %s does not exist: create it with one code a line under the key %s", awaited(debt), ref.Name, codesKey)
 	case err != nil:
-		one.err = &platform.Error{Kind: platform.Transient, Reason: platform.ReasonUnavailable, Op: "read Secret " + ref.Name, Err: apierror.Plain(err)}
+		one.err = unread(ref, err)
 	case len(codes) == 0, wanted > 0 && len(codes) != wanted:
 		one.missing = codesNeeded("%s, and Secret %s has %d under the key %s, one a line: correct it", awaited(debt), ref.Name, len(codes), codesKey)
 	default:
@@ -158,6 +158,11 @@ func (r *OrderVoucherReconciler) readCodes(ctx context.Context, ov *v1alpha1.Ord
 		}
 	}
 	return codes, nil
+}
+
+// unread is a Secret that the API server did not give, in none of its own words: they end in a condition.
+func unread(ref *v1alpha1.SecretReference, err error) error {
+	return &platform.Error{Kind: platform.Transient, Reason: platform.ReasonUnavailable, Op: "read Secret " + ref.Name, Err: apierror.Plain(err)}
 }
 
 // without takes the codes that were told from what the platform says to them.
@@ -294,8 +299,7 @@ func (r *OrderVoucherReconciler) ownCodes(ctx context.Context, ov *v1alpha1.Orde
 		case n.Type == v1alpha1.NotificationCodesRequested && ov.Spec.CodesSecretRef != nil:
 			codes, err := r.readCodes(ctx, ov)
 			if client.IgnoreNotFound(err) != nil {
-				return nil, &platform.Error{Kind: platform.Transient, Reason: platform.ReasonUnavailable,
-					Op: "read Secret " + ov.Spec.CodesSecretRef.Name, Err: err}
+				return nil, unread(ov.Spec.CodesSecretRef, err)
 			}
 			for i, code := range n.Codes {
 				if len(codes) == len(n.Codes) {

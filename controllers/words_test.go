@@ -26,7 +26,7 @@ func (refusing) Get(context.Context, client.ObjectKey, client.Object, ...client.
 }
 
 // What the API server quotes stands in no condition and no event: neither of a Channel that cannot be
-// loaded, nor of an order whose codes cannot be read.
+// loaded, nor of an order whose codes cannot be read, be it to give them or to decide a refund.
 func TestConditionsQuoteNothingOfTheAPIServer(t *testing.T) {
 	verdict, _ := channelVerdict(newChannel(), seenChannel{loadErr: fmt.Errorf("make Secret travel/main-sealing: %w", quoting)})
 	ov := &v1alpha1.OrderVoucher{Spec: v1alpha1.OrderVoucherSpec{CodesSecretRef: &v1alpha1.SecretReference{Name: "codes"}}}
@@ -34,7 +34,12 @@ func TestConditionsQuoteNothingOfTheAPIServer(t *testing.T) {
 	if one.err == nil {
 		t.Fatal("the codes were read")
 	}
-	for _, text := range []string{verdict.Message, one.err.Error()} {
+	ov.Spec.Notifications = []v1alpha1.Notification{{Type: v1alpha1.NotificationCodesRequested}}
+	_, err := (&OrderVoucherReconciler{Client: refusing{}}).ownCodes(t.Context(), ov, nil)
+	if err == nil {
+		t.Fatal("the codes of a refund were read")
+	}
+	for _, text := range []string{verdict.Message, one.err.Error(), err.Error()} {
 		if strings.Contains(text, "PLANTED") || strings.Contains(text, "sesame") || !strings.Contains(text, "the guard failed at …") {
 			t.Error(text)
 		}

@@ -212,6 +212,17 @@ func TestGuessesFromBehindNAT64(t *testing.T) {
 	p.want(200, "64:ff9b::10.7.7.7", "right")
 }
 
+// Who comes by a tunnel has an address like anybody, though nobody may be called there.
+func TestGuessesFromTunnelsAreSlowed(t *testing.T) {
+	for name, from := range map[string]string{"6to4": "2002:cb00:7109::9", "Teredo": "2001:0:cb00:7109::9"} {
+		t.Run(name, func(t *testing.T) {
+			p := newPusher(t, tokened(), proxied)
+			p.guess(from)
+			p.want(503, from, "right")
+		})
+	}
+}
+
 // A site of IPv6 has 65,536 networks: they count together too, in a wider measure. Neither a network
 // of it from which a right push came nor another site is slowed by that.
 func TestGuessesFromOneSiteOfIPv6(t *testing.T) {

@@ -112,7 +112,7 @@ func (h *handler) network(r *http.Request) (none netip.Prefix) {
 	from := h.sender(r)
 	told := h.told(r, from)
 	from = platform.Untranslated(from)
-	if !told || !platform.Public(from) {
+	if !told || accounts.Shared(from) {
 		return none
 	}
 	bits := 32
@@ -137,7 +137,7 @@ func (h *handler) told(r *http.Request, from netip.Addr) bool {
 // an ingress in front of everybody: then they let in, and prove nothing.
 func (h *handler) proving(r *http.Request, guard accounts.Guard) accounts.Guard {
 	from := h.sender(r)
-	if own := h.told(r, from) || platform.Public(from) && !h.trusts(from); !own {
+	if own := h.told(r, from) || !accounts.Shared(platform.Untranslated(from)) && !h.trusts(from); !own {
 		guard.Networks = nil
 	}
 	return guard

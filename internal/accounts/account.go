@@ -95,12 +95,24 @@ func (g Guard) Proves() bool {
 }
 
 // ProvesDirectly reports whether a push can have proven its sender so where no proxy tells addresses: by
-// a token, or by a connection from a public address. Any other may be that of an ingress.
+// a token, or by a connection from an address that is one sender's own. Any other may be that of an ingress.
 func (g Guard) ProvesDirectly() bool {
-	public := func(network netip.Prefix) bool {
-		return platform.Public(network.Masked().Addr()) || platform.Public(lastOf(network))
-	}
-	return len(g.Tokens) > 0 || slices.ContainsFunc(g.Networks, public)
+	own := func(network netip.Prefix) bool { return !Shared(network.Addr()) || !Shared(lastOf(network)) }
+	return len(g.Tokens) > 0 || slices.ContainsFunc(g.Networks, own)
+}
+
+// carrier are the addresses behind a provider's translation (RFC 6598); clouds use them within.
+var carrier = netip.MustParsePrefix("100.64.0.0/10")
+
+// siteTranslation is of IPv6 what a site may put in front of IPv4 by a rule of its own (RFC 8215): which
+// address stands for which nobody can tell from here.
+var siteTranslation = netip.MustParsePrefix("64:ff9b:1::/48")
+
+// Shared reports whether an address is no single sender's: a private one is that of a node or a
+// gateway that put its own in the place of the sender's. It is not for what may be called: an address of 6to4
+// leads anywhere, and is somebody's.
+func Shared(from netip.Addr) bool {
+	return !from.IsGlobalUnicast() || from.IsPrivate() || carrier.Contains(from) || siteTranslation.Contains(from)
 }
 
 // lastOf is the last address of a network.

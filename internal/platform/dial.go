@@ -47,7 +47,7 @@ var innerDomains = []string{".svc", ".local", ".localhost", ".internal"}
 func inner(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	if ip, err := netip.ParseAddr(host); err == nil {
-		return !Public(ip)
+		return !public(ip)
 	}
 	ends := func(domain string) bool { return strings.HasSuffix(host, domain) }
 	return !strings.Contains(host, ".") || slices.ContainsFunc(innerDomains, ends)
@@ -98,15 +98,13 @@ func publicOnly(_, address string, _ syscall.RawConn) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s", ErrEndpoint, address)
 	}
-	if ip := at.Addr(); !Public(ip) {
+	if ip := at.Addr(); !public(ip) {
 		return fmt.Errorf("%w: it resolves to %s, which is not public (see --allow-private-endpoints)", ErrEndpoint, ip)
 	}
 	return nil
 }
 
-// Public reports whether an address is one of the internet, which one machine in all the world has: none of a
-// machine, a link, a site, a cluster, or a cloud's inside.
-func Public(ip netip.Addr) bool {
+func public(ip netip.Addr) bool {
 	if ip.Zone() != "" { // a zone is of this machine, and no prefix has an address with one
 		return false
 	}
