@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/laidoulaile/channel-operator/internal/journal"
 )
 
 // act is one fault, or several at once.
@@ -159,10 +162,21 @@ func (c *chaos) watch(ctx context.Context) {
 	}
 }
 
+// toldOfDisk is how often managers said that their disk failed: the gauge says so only until the file is
+// open again, which may be sooner than it is read.
+func (c *chaos) toldOfDisk() (lines int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, log := range c.logs {
+		lines += strings.Count(log.String(), journal.ErrFailed.Error())
+	}
+	return lines
+}
+
 // missing are the kinds of faults that did not happen.
 func (c *chaos) missing(kills int) []string {
 	counts := c.weather.counts()
-	counts["killed"], counts["disk failed"] = kills, c.diskFailed
+	counts["killed"], counts["disk failed"] = kills, c.diskFailed+c.toldOfDisk()
 	var missing []string
 	for _, what := range []string{"away", "cut", "hung", "Internal Server Error", "Too Many Requests", "Conflict", "unheard", "killed", "disk failed"} {
 		if counts[what] == 0 {
