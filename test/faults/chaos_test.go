@@ -51,6 +51,12 @@ func (c *chaos) run(ctx context.Context) {
 	for _, i := range c.random.Perm(len(acts)) {
 		c.perform(acts[i])
 	}
+	for range 5 { // a manager that is just being started has no disk to fail, and a busy one may write nothing
+		if c.toldOfDisk() > 0 {
+			break
+		}
+		c.perform(act{sky: away, disk: true})
+	}
 	close(c.all)
 	for ctx.Err() == nil {
 		c.perform(act{sky: []sky{fair, away, hangs, refuses, mute}[c.random.IntN(5)], disk: c.random.IntN(3) == 0, kill: c.random.IntN(3) == 0})

@@ -51,7 +51,7 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 	t.Logf("%s; %d kills (%d starts failed), disk failed %d times, API server %v; kept in the journal %d (%d at once)",
 		s, kills, w.unborn, s.chaos.diskFailed, weather.counts(), kept, s.chaos.mostKept)
 	if missing := s.chaos.missing(kills); len(missing) > 0 || kept == 0 || s.chaos.mostKept == 0 {
-		t.Errorf("these faults never happened: %v; the journal kept %d", missing, kept)
+		t.Errorf("these faults never happened: %v; the journal kept %d\n%s", missing, kept, w.log())
 	}
 }
 
